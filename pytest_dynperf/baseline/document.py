@@ -1,0 +1,46 @@
+"""One accepted session of one case: what a baseline file holds. Schema 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.measurement.measurement import Distribution
+    from pytest_dynperf.metrics.definition import Cell
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRun:
+    """One run of the accepted session; fields as in :class:`~pytest_dynperf.measurement.measurement.Run`."""
+
+    values: Mapping[Cell, float]
+    distributions: Mapping[str, Distribution]
+    requests: int
+    errors: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """``key`` binds comparability (environment key plus topology shape, workload hash, model); ``provenance`` explains.
+
+    ``stamp`` is UTC, ``20261121T070501Z``. ``epoch`` grows when a regression is accepted, with its ``reason``; only the newest epoch of a
+    case is compared with. ``units`` maps metric ids to unit symbols.
+    """
+
+    suite: str
+    case_id: str
+    session_id: str
+    stamp: str
+    environment_name: str
+    key: Mapping[str, str]
+    provenance: Mapping[str, str]
+    units: Mapping[str, str]
+    runs: tuple[BaselineRun, ...]
+    epoch: int = 0
+    reason: str | None = None

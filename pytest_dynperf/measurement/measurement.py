@@ -1,0 +1,54 @@
+"""The result of measuring one case: one value per cell and run, everything that the judge may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.metrics.definition import Cell
+    from pytest_dynperf.observation.recording import Certificate
+    from pytest_dynperf.quantity import Absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """Of one metric within one run, in the metric's unit: enough to apply every rule again. ``sd_log`` is the standard deviation (ddof 1)
+    of the natural logarithms, ``None`` below two positive values. ``percentiles`` maps ``p1 p5 p10 p25 p50 p75 p90 p95 p99 p99.9`` to the
+    linear percentile; p95 and above are left out where there are too few values.
+    """
+
+    n: int
+    mean: float
+    sd_log: float | None
+    minimum: float
+    maximum: float
+    percentiles: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run, summarised. ``problems`` (words for people) make it invalid; an invalid run has no values."""
+
+    name: str
+    values: Mapping[Cell, float]
+    absent: Mapping[Cell, Absent]
+    distributions: Mapping[str, Distribution]
+    requests: int
+    errors: int
+    error_kinds: Mapping[str, int]
+    duration_s: float
+    certificate: Certificate
+    witness: Mapping[str, float]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """R valid runs of a case, and the invalid ones that were repeated. ``problems`` make the whole measurement invalid."""
+
+    runs: tuple[Run, ...]
+    discarded: tuple[Run, ...] = ()
+    problems: tuple[str, ...] = ()

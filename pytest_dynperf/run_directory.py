@@ -1,0 +1,120 @@
+"""Names of every file that a session writes, and the one way to write them. Nobody else builds paths.
+
+Writing is atomic (temporary file in the same directory, fsync, rename): a full disk or a kill leaves the old file readable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import RunDirectoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
+
+
+def safe_name(text: str) -> str:
+    """``text`` as one path component: separators and control characters become ``_``; ``.`` and ``..`` cannot result.
+
+    >>> safe_name("../../etc/cron.d/x")
+    '_.._etc_cron.d_x'
+    """
+    name = _UNSAFE.sub("_", text)[:180]
+    return "_" + name.lstrip(".") if name.startswith(".") or not name else name
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` (text as UTF-8), or leave it as it was.
+
+    :raises RunDirectoryError: when the directory cannot be written or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror or error}. Choose another directory or make room."
+        raise RunDirectoryError(msg) from error
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """One session's directory, ``reports/<UTC stamp>-<session id>/``."""
+
+    root: Path
+
+    @property
+    def session_json(self) -> Path:
+        """The machine-readable result."""
+        return self.root / "session.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The result for people."""
+        return self.root / "report.html"
+
+    @property
+    def proposals(self) -> Path:
+        """What would become baselines, one document per case."""
+        return self.root / "proposals"
+
+    def records(self, suite: str, case_id: str, run: str) -> Path:
+        """Request records of one run, one JSON object per line."""
+        return self.root / "records" / safe_name(suite) / safe_name(case_id) / f"{safe_name(run)}.jsonl"
+
+    def log(self, deployment: str, service: str) -> Path:
+        """Standard output and error of one service."""
+        return self.deployment(deployment) / f"{safe_name(service)}.log"
+
+    def deployment(self, deployment: str) -> Path:
+        """Directory of one deployment: logs, and the state that its services keep while they run."""
+        return self.root / "deployments" / safe_name(deployment)
+
+    def live(self, xdist_worker: str) -> Path:
+        """What this xdist worker is doing, one line, replaced as it goes on."""
+        return self.root / ".live" / safe_name(xdist_worker)
+
+    def live_lines(self) -> Iterator[str]:
+        """The current line of every xdist worker, in the order of their names."""
+        for path in sorted((self.root / ".live").glob("[!.]*")):
+            try:
+                yield path.read_text()
+            except OSError:
+                continue
+
+    def create(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        :raises RunDirectoryError: when it cannot.
+        """
+        write_atomically(self.root / ".writable", "")
+        (self.root / ".writable").unlink()
+
+
+def point_latest(run: RunDirectory) -> None:
+    """Make ``latest`` beside the run directory point to it (relative symbolic link, replaced atomically)."""
+    link = run.root.parent / f".latest-{run.root.name}"
+    try:
+        link.symlink_to(run.root.name)
+        link.replace(run.root.parent / "latest")
+    except OSError as error:
+        link.unlink(missing_ok=True)
+        msg = f"cannot make {run.root.parent / 'latest'} point to {run.root.name}: {error.strerror or error}"
+        raise RunDirectoryError(msg) from error

@@ -1,0 +1,34 @@
+"""One point of a scenario's axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_dynperf.scenario.expectation import Expectation
+    from pytest_dynperf.scenario.topology import Topology
+    from pytest_dynperf.scenario.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """``case_id`` is stable text such as ``agg-isl256-osl32-c4``: what names baselines, selects with ``-k`` and stands in reports.
+
+    ``axes`` holds the values that differ within the scenario, by dotted key. ``overrides`` are the ``--dynperf-set`` texts in force.
+    """
+
+    suite: str
+    case_id: str
+    question: str
+    platform: str
+    topology: Topology
+    traffic: Traffic
+    expectation: Expectation
+    axes: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``suite/case_id``: unique within a session."""
+        return f"{self.suite}/{self.case_id}"

@@ -1,0 +1,29 @@
+"""What a case promises: which cells are judged, and how much change its gate is built to find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_dynperf.metrics.definition import Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """``tolerance`` is a fraction (0.03). A gate that is not ``decisive`` is judged for the reader and never decides the case."""
+
+    cell: Cell
+    tolerance: float
+    decisive: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """Gates in the order of the scenario, and the bounds inside which a run may be judged at all (see ``measurement.validity``)."""
+
+    gates: tuple[Gate, ...]
+    max_error_share: float = 0.0
+    min_in_flight_share: float = 0.95
+    max_send_lag_s: float = 1e-3
+    max_receive_lag_s: float = 1e-3
