@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.quantity import Absent
 
 
+MINIMUM_RUNS = 3
+"""The run is the statistical unit: a session with fewer cannot be judged and cannot become a baseline."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
     """Of one metric within one run, in the metric's unit: enough to apply every rule again. ``sd_log`` is the standard deviation (ddof 1)

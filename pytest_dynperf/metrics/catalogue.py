@@ -1,0 +1,29 @@
+"""Every metric by id, and the cells that a run is summarised in."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.metrics import latency, length, throughput
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.metrics.statistic import STATISTICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.metrics.definition import MetricDefinition
+
+CATALOGUE: Mapping[str, MetricDefinition] = MappingProxyType(
+    {definition.id: definition for definition in (*throughput.DEFINITIONS, *latency.DEFINITIONS, *length.DEFINITIONS)}
+)
+
+
+def statistics(definition: MetricDefinition) -> tuple[str, ...]:
+    """The statistics that a metric has: ``value`` alone where it gives one value per run."""
+    return ("value",) if definition.value is not None else STATISTICS
+
+
+def cells() -> tuple[Cell, ...]:
+    """All cells of the catalogue, in its order."""
+    return tuple(Cell(definition.id, name) for definition in CATALOGUE.values() for name in statistics(definition))
