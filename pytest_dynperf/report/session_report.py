@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from pytest_dynperf.verdict.verdict import CellVerdict, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dynperf.environment import Environment
-    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.measurement.measurement import Measurement, Run
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.verdict import Verdict
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 class CaseResult:
     """What came of one case. ``measurement`` is the first session of runs, ``confirmation`` the fresh one where a suspect asked for it.
     ``baseline_provenance`` is that of the newest baseline document. ``reproduce`` and ``accept`` are commands. ``records`` and ``logs`` are
-    paths relative to the run directory. ``seed`` makes the prompts again.
+    paths relative to the run directory. ``unknown_metrics`` maps a metric id that this version does not know to unit symbol and direction
+    as the file stated them.
     """
 
     case: Case
@@ -34,12 +37,14 @@ class CaseResult:
     records: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
     confirmed_by: str = ""
+    unknown_metrics: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReport:
     """One invocation. ``missing`` lists the cases that were collected and not reported: such a session is incomplete. ``interrupted`` says
-    by what it was cut short. ``accepted`` lists baseline files that were written (or would be, in a dry run), ``refused`` why one was not.
+    by what it was cut short. ``seed`` makes the prompts again. ``accepted`` lists baseline files that were written (or would be, in a dry
+    run), ``refused`` why one was not.
     """
 
     session_id: str
@@ -62,3 +67,44 @@ class SessionReport:
     def complete(self) -> bool:
         """Whether every collected case was reported and nothing cut the session short."""
         return not self.missing and self.interrupted is None
+
+
+def withheld(result: CaseResult) -> CaseResult:
+    """``result`` as it may be published: an invalid run shows no value of a metric, and an invalid case shows none at all.
+
+    Whoever reads a number uses it, whatever stands beside it. What shows why it is invalid stays: requests, errors, certificate, witness.
+    """
+    invalid = result.verdict.outcome is Outcome.INVALID
+    verdict = replace(result.verdict, cells=tuple(_bare(cell) for cell in result.verdict.cells)) if invalid else result.verdict
+    return replace(
+        result,
+        verdict=verdict,
+        measurement=_withheld_measurement(result.measurement, invalid=invalid),
+        confirmation=_withheld_measurement(result.confirmation, invalid=invalid),
+    )
+
+
+def _bare(cell: CellVerdict) -> CellVerdict:
+    return CellVerdict(
+        cell=cell.cell,
+        outcome=cell.outcome,
+        decisive=cell.decisive,
+        tolerance=cell.tolerance,
+        candidate=None,
+        sessions=cell.sessions,
+        reasons=cell.reasons,
+    )
+
+
+def _withheld_measurement(measurement: Measurement | None, *, invalid: bool) -> Measurement | None:
+    if measurement is None:
+        return None
+    return replace(
+        measurement,
+        runs=tuple(_empty(run) if invalid or run.problems else run for run in measurement.runs),
+        discarded=tuple(_empty(run) for run in measurement.discarded),
+    )
+
+
+def _empty(run: Run) -> Run:
+    return replace(run, values={}, distributions={})

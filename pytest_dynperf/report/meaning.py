@@ -1,0 +1,58 @@
+"""What a metric id means to a reader: unit, direction, a short label. What the catalogue does not know is as the file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.metrics.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_dynperf.metrics.definition import Cell
+
+_LABELS = {
+    "time_to_first_token": "TTFT",
+    "time_to_second_token": "second token",
+    "inter_token_latency": "ITL",
+    "inter_chunk_latency": "ICL",
+    "request_latency": "latency",
+    "output_token_throughput": "throughput",
+    "output_token_throughput_per_user": "per user",
+    "output_token_throughput_per_gpu": "per GPU",
+    "request_throughput": "requests",
+}
+"""Short names that fit a column; every other metric goes by its id without the version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """``unit`` is the symbol and ``direction`` the text that stand in files (``s``, ``lower is better``); ``None`` where neither the
+    catalogue nor the file knows the id.
+    """
+
+    unit: str | None
+    direction: str | None
+
+
+def meaning(metric_id: str, unknown_metrics: Mapping[str, tuple[str | None, str | None]]) -> Meaning:
+    """The catalogue's word on ``metric_id``, else that of the file (``CaseResult.unknown_metrics``), else nothing."""
+    definition = CATALOGUE.get(metric_id)
+    if definition is not None:
+        return Meaning(unit=definition.unit.value, direction=definition.direction.value)
+    unit, direction = unknown_metrics.get(metric_id, (None, None))
+    return Meaning(unit=unit, direction=direction)
+
+
+def label(cell: Cell) -> str:
+    """``ITL p50``; ``throughput`` for the statistic ``value``; the full name where no short one is known."""
+    name = cell.metric.rsplit(".v", 1)[0]
+    short = _LABELS.get(name, name)
+    return short if cell.statistic == "value" else f"{short} {cell.statistic}"
+
+
+def in_catalogue_order(cells: Iterable[Cell]) -> list[Cell]:
+    """Each cell once: metrics as the catalogue lists them, unknown ones by name after them, statistics by name."""
+    places = {metric_id: place for place, metric_id in enumerate(CATALOGUE)}
+    return sorted(set(cells), key=lambda cell: (places.get(cell.metric, len(places)), cell))

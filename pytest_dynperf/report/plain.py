@@ -1,0 +1,93 @@
+"""Plain JSON types, written and read: the part of ``session.json`` that knows no field.
+
+Writing refuses what is not plain: a ``numpy.float64`` that crosses from an xdist worker ends the whole session there, so it raises here,
+where its place can still be named. Reading says which key of which table is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_dynperf.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+
+def require_plain(value: object, where: str) -> None:
+    """Walk dicts and lists; every leaf must be exactly ``str``, ``int``, ``bool``, ``None`` or a finite ``float``.
+
+    :raises TypeError: for any other type, subclasses such as ``numpy.float64`` and enums included.
+    :raises ValueError: for NaN and infinity, which JSON does not have: absence is ``null`` with a reason.
+    """
+    kind = type(value)
+    if isinstance(value, dict) and kind is dict:
+        for key, entry in value.items():
+            if type(key) is not str:
+                msg = f"{where}: key {key!r} is {_name(type(key))}, not str"
+                raise TypeError(msg)
+            require_plain(entry, f"{where}.{key}")
+    elif isinstance(value, list) and kind is list:
+        for index, entry in enumerate(value):
+            require_plain(entry, f"{where}[{index}]")
+    elif kind not in (str, int, float, bool, type(None)):
+        msg = f"{where} is {_name(kind)}, not a plain JSON type: convert it where it was computed"
+        raise TypeError(msg)
+    elif isinstance(value, float) and not math.isfinite(value):
+        msg = f"{where} is {value}: what could not be computed is absent with a reason, never a number"
+        raise ValueError(msg)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def take(table: Mapping[str, object], key: str, kind: type[T]) -> T:
+    """``table[key]``, which must be a ``kind`` (``float`` takes whole numbers too; ``True`` is no number).
+
+    :raises UsageError: when it is missing or something else; names key, type and what was found.
+    """
+    if key not in table:
+        msg = f"key {key!r} is missing (found: {', '.join(map(repr, table)) or 'nothing'})"
+        raise UsageError(msg)
+    value = table[key]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        msg = f"key {key!r} should be {kind.__name__}, found {str(value)[:80]!r}"
+        raise UsageError(msg)
+    return value
+
+
+def take_optional(table: Mapping[str, object], key: str, kind: type[T]) -> T | None:
+    """Like :func:`take`, with ``None`` for ``null``."""
+    return None if key in table and table[key] is None else take(table, key, kind)
+
+
+def take_table(table: Mapping[str, object], key: str) -> dict[str, object]:
+    """``table[key]`` as a table.
+
+    :raises UsageError: like :func:`take`.
+    """
+    return take(table, key, dict)
+
+
+def take_all(table: Mapping[str, object], key: str, kind: type[T]) -> tuple[T, ...]:
+    """``table[key]`` as a list whose entries all are ``kind``.
+
+    :raises UsageError: like :func:`take`.
+    """
+    entries = take(table, key, list)
+    return tuple(take({f"{key}[{index}]": entry}, f"{key}[{index}]", kind) for index, entry in enumerate(entries))
+
+
+def take_map(table: Mapping[str, object], key: str, kind: type[T]) -> dict[str, T]:
+    """``table[key]`` as a table whose values all are ``kind``.
+
+    :raises UsageError: like :func:`take`.
+    """
+    entries = take_table(table, key)
+    return {name: take(entries, name, kind) for name in entries}

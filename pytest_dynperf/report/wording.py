@@ -1,0 +1,188 @@
+"""Numbers and outcomes in words for people. Formats what was computed below; changes scale for display (seconds to ms), never meaning.
+
+Units are the symbols that stand in files (:class:`~pytest_dynperf.quantity.Unit`), so that a file of a newer version can be shown too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.quantity import Direction, Unit
+from pytest_dynperf.verdict.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_dynperf.report.session_report import CaseResult, SessionReport
+
+ABSENT = "–"
+_SHORT_UNITS = {
+    Unit.TOKENS_PER_SECOND.value: "tok/s",
+    Unit.TOKENS_PER_SECOND_PER_USER.value: "tok/s/user",
+    Unit.TOKENS_PER_SECOND_PER_GPU.value: "tok/s/GPU",
+    Unit.REQUESTS_PER_SECOND.value: "req/s",
+}
+_SYMBOLS = {
+    Outcome.REGRESSED: "✗",
+    Outcome.INVALID: "!",
+    Outcome.NO_BASELINE: "○",
+    Outcome.INCOMPARABLE: "≠",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.IMPROVED: "▲",
+    Outcome.UNCHANGED: "=",
+}
+_PREDICATES = {
+    Outcome.REGRESSED: ("regressed", "regressed"),
+    Outcome.INVALID: ("is invalid", "are invalid"),
+    Outcome.NO_BASELINE: ("has no baseline", "have no baseline"),
+    Outcome.INCOMPARABLE: ("is incomparable", "are incomparable"),
+    Outcome.INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
+    Outcome.IMPROVED: ("improved", "improved"),
+    Outcome.UNCHANGED: ("is unchanged", "are unchanged"),
+}
+_NAMED_CASES = 3
+"""A verdict sentence names this many cases and counts the rest."""
+
+
+def digits(value: float) -> str:
+    """Three significant digits, whole from a hundred on, thousands separated: ``5.87``, ``531``, ``12,345``."""
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    text = f"{abs(value):.3g}" if magnitude < -4 else f"{abs(value):,.{max(0, 2 - magnitude)}f}"
+    return f"−{text}" if value < 0 else text
+
+
+def scaled(value: float, unit: str | None) -> float:
+    """``value`` in the unit that :func:`unit_shown` names: seconds become ms, ratios become per cent."""
+    return value * {Unit.SECONDS.value: 1e3, Unit.RATIO.value: 1e2}.get(unit or "", 1.0)
+
+
+def unit_shown(unit: str | None) -> str:
+    """``ms`` for seconds, ``%`` for ratios, ``tok/s`` for tokens/s; an unknown one is said to be unknown."""
+    if unit is None:
+        return "(unit unknown)"
+    return {Unit.SECONDS.value: "ms", Unit.RATIO.value: "%", **_SHORT_UNITS}.get(unit, unit)
+
+
+def quantity(value: float | None, unit: str | None) -> str:
+    """``5.87 ms``, ``531 tok/s``, ``0.4 %``; ``–`` for ``None``."""
+    return ABSENT if value is None else f"{digits(scaled(value, unit))} {unit_shown(unit)}"
+
+
+def quantities(values: Sequence[float | None], unit: str | None) -> str:
+    """``6.55, 6.57, 6.61 ms``: one unit for the list, ``–`` for ``None`` and for an empty list."""
+    if not any(value is not None for value in values):
+        return ABSENT
+    shown = ", ".join(ABSENT if value is None else digits(scaled(value, unit)) for value in values)
+    return f"{shown} {unit_shown(unit)}"
+
+
+def absent(reason: str) -> str:
+    """``– (fewer than 100 values)``."""
+    return f"{ABSENT} ({reason})" if reason else ABSENT
+
+
+def _natural(delta_log: float, direction: str | None) -> float:
+    """The logarithm of now/before, from one that is signed so that + is worse."""
+    return -delta_log if direction == Direction.HIGHER_IS_BETTER.value else delta_log
+
+
+def _relative(log_ratio: float) -> str:
+    """``+11.9``, or ``×23.4`` from a tenfold on, where per cent say less than a factor."""
+    if log_ratio > math.log(10):
+        return f"×{math.exp(min(log_ratio, 700.0)):.3g}"
+    per_cent = math.expm1(log_ratio) * 100
+    return f"{'−' if per_cent < 0 else '+'}{abs(per_cent):.1f}"
+
+
+def change(delta_log: float | None, direction: str | None) -> str:
+    """A judge's logarithm (+ is worse) as a change of the metric itself: slower throughput reads ``−10.6 %``, slower ITL ``+11.9 %``."""
+    if delta_log is None:
+        return ABSENT
+    text = _relative(_natural(delta_log, direction))
+    return text if text.startswith("×") else f"{text} %"
+
+
+def interval(bounds_log: tuple[float, float] | None, direction: str | None) -> str:
+    """``[+9.8, +14.1]`` in per cent like :func:`change`, the lower end of the metric's own change first."""
+    if bounds_log is None:
+        return ABSENT
+    low, high = sorted(_natural(bound, direction) for bound in bounds_log)
+    return f"[{_relative(low)}, {_relative(high)}]"
+
+
+def change_with_interval(delta_log: float | None, bounds_log: tuple[float, float] | None, direction: str | None) -> str:
+    """``+11.9 % [+9.8, +14.1]``."""
+    if delta_log is None:
+        return ABSENT
+    return change(delta_log, direction) + (f" {interval(bounds_log, direction)}" if bounds_log is not None else "")
+
+
+def size(amount_log: float | None, direction: str | None) -> str:
+    """The size of a worsening (MDE) without sign: ``7.8 %`` for a latency; for a throughput the same logarithm is ``7.2 %``."""
+    return change(amount_log, direction).lstrip("+−")
+
+
+def percent(fraction: float | None) -> str:
+    """``0.8 %`` of ``0.008``: run CV, tolerance, shares."""
+    return ABSENT if fraction is None else f"{fraction * 100:.3g} %".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """``12.3 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 case``, ``4 cases``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def outcome_symbol(outcome: Outcome) -> str:
+    """One character, different for each outcome: colour is never the only sign."""
+    return _SYMBOLS[outcome]
+
+
+def counts(results: Sequence[CaseResult]) -> dict[Outcome, int]:
+    """Cases by outcome, worst first, without those that did not occur."""
+    found = Counter(result.verdict.outcome for result in results)
+    return {outcome: found[outcome] for outcome in sorted(found, reverse=True)}
+
+
+def counts_sentence(results: Sequence[CaseResult]) -> str:
+    """``1 regressed, 3 unchanged``."""
+    return ", ".join(f"{number} {outcome.text}" for outcome, number in counts(results).items()) or "no case"
+
+
+def verdict_sentence(report: SessionReport) -> str:
+    """The session in a sentence: ``1 of 4 cases regressed: sweep/agg-c4; 1 is invalid.`` Before it, whether the session is incomplete."""
+    sentences = [] if report.complete else [_incomplete(report)]
+    if not report.results:
+        return " ".join([*sentences, "No case was measured."])
+    tally = counts(report.results)
+    worst, *others = tally
+    predicate = _PREDICATES[worst][0 if tally[worst] == 1 else 1]
+    text = f"{tally[worst]} of {counted(len(report.results), 'case')} {predicate}"
+    if len(tally) == 1 and worst is Outcome.UNCHANGED:
+        return " ".join([*sentences, f"{text}."])
+    text += ": " + _named([result.case.name for result in report.results if result.verdict.outcome is worst])
+    rest = [f"{tally[outcome]} {_PREDICATES[outcome][0 if tally[outcome] == 1 else 1]}" for outcome in others]
+    return " ".join([*sentences, "; ".join([text, *rest]) + "."])
+
+
+def _incomplete(report: SessionReport) -> str:
+    causes = [report.interrupted] if report.interrupted is not None else []
+    if report.missing:
+        causes.append(f"{counted(len(report.missing), 'case')} not reported")
+    return f"Session incomplete ({', '.join(causes)})."
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED_CASES])
+    return shown if len(names) <= _NAMED_CASES else f"{shown} and {len(names) - _NAMED_CASES} more"
