@@ -1,4 +1,4 @@
-"""What forbids judging a run. The bounds are those of the case; where the instrument or the system left them, the run measured something else.
+"""What forbids judging a run: where the instrument or the system left the bounds of the case, the run measured something else.
 
 ``None`` in a certificate: the receive lag is missing where stamps are taken in user space (TLS, other platforms), which is no flaw by
 itself; a missing send lag or a missing number of requests in flight leaves unknown what was offered, and is one.
@@ -51,7 +51,10 @@ def _failures(recording: Recording, expectation: Expectation) -> Iterator[str]:
 def _counts(recording: Recording, valid: tuple[RequestRecord, ...], traffic: Traffic) -> Iterator[str]:
     needed = max(30, 4 * traffic.concurrency)
     if len(valid) < needed:
-        yield f"{len(valid)} requests succeeded, needed are {needed}: the larger of 30 and 4 × concurrency (the case asks for {traffic.request_count})"
+        yield (
+            f"{len(valid)} requests succeeded, needed are {needed}: the larger of 30 and 4 × concurrency "
+            f"(the case asks for {traffic.request_count})"
+        )
     if not recording.duration_s > 0:
         yield f"the phase window is {recording.duration_s} s long, it must be longer than 0"
     unstamped = sum(record.sent_ns is None or not record.chunk_ns for record in valid)
@@ -85,7 +88,10 @@ def _load(recording: Recording, traffic: Traffic, expectation: Expectation) -> I
     if found is None:
         yield f"how many requests were in flight is unknown, needed is a mean of {needed:g}"
     elif not found >= needed:
-        yield f"{found:.4g} requests were in flight on average, needed are {needed:g} ({expectation.min_in_flight_share:.0%} of {traffic.concurrency})"
+        yield (
+            f"{found:.4g} requests were in flight on average, needed are {needed:g} "
+            f"({expectation.min_in_flight_share:.0%} of {traffic.concurrency})"
+        )
 
 
 def _instrument(certificate: Certificate, expectation: Expectation) -> Iterator[str]:
@@ -94,11 +100,14 @@ def _instrument(certificate: Certificate, expectation: Expectation) -> Iterator[
     if sent is None:
         yield f"the send lag is unknown, allowed is a p99 of {expectation.max_send_lag_s * 1e3:g} ms"
     elif not sent <= expectation.max_send_lag_s:
-        yield f"requests were sent late: p99 {sent * 1e3:.3g} ms, allowed {expectation.max_send_lag_s * 1e3:g} ms (the load generator was held up)"
+        yield (
+            f"requests were sent late: p99 {sent * 1e3:.3g} ms, allowed {expectation.max_send_lag_s * 1e3:g} ms "
+            "(the load generator was held up)"
+        )
     if received is not None and not received <= expectation.max_receive_lag_s:
         yield (
-            f"chunks were read late: p99 {received * 1e3:.3g} ms after the kernel had them, allowed {expectation.max_receive_lag_s * 1e3:g} ms "
-            "(the load generator was held up)"
+            f"chunks were read late: p99 {received * 1e3:.3g} ms after the kernel had them, "
+            f"allowed {expectation.max_receive_lag_s * 1e3:g} ms (the load generator was held up)"
         )
     if not abs(certificate.clock_step_s) <= MAX_CLOCK_STEP_S:
         yield (

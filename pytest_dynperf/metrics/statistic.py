@@ -1,4 +1,4 @@
-"""Statistics of the samples of one run, as AIPerf computes them: percentiles by linear interpolation, standard deviations with ddof 0.
+"""Statistics of the samples of one run, as AIPerf computes them: percentiles by linear interpolation (numpy).
 
 A tail needs values to be known: p90 from 10, p95 from 100, p99 from 1,000, p99.9 from 10,000; below that the statistic is absent.
 """
@@ -43,8 +43,3 @@ def statistic(samples: NDArray[np.float64], name: str) -> float | Absent:
     if len(samples) < needed:
         return Absent(f"{name} needs {needed} samples, found {len(samples)}")
     return float(np.percentile(samples, float(name[1:])))
-
-
-def standard_deviation(samples: NDArray[np.float64]) -> float | Absent:
-    """Population standard deviation (ddof 0) in the unit of the samples. Absent where there are none."""
-    return float(np.std(samples)) if len(samples) else Absent("there are no samples")

@@ -1,0 +1,101 @@
+"""A measurement as the document that it would become, and the key under which it would be compared."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.baseline.document import Baseline, BaselineRun
+from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
+from pytest_dynperf.metrics.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.environment import Environment
+    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.scenario.case import Case
+
+
+def binding_key(case: Case, environment: Environment) -> dict[str, str]:
+    """What must be equal for two measurements to be compared: the environment's key, the topology's shape, engine, model, and workload.
+
+    Versions, free arguments and overrides are not in it: they are what may be under test (see :func:`provenance`).
+    """
+    return {
+        **environment.key,
+        "topology.shape": case.topology.shape,
+        "topology.engine": case.topology.engine,
+        "topology.model": case.topology.model,
+        "workload": case.traffic.workload_hash,
+    }
+
+
+def provenance(case: Case, environment: Environment) -> dict[str, str]:
+    """What explains a difference and never forbids a comparison: the environment's provenance, image, free arguments and overrides.
+
+    Names whose text would be empty are left out.
+    """
+    topology = case.topology
+    arguments = {f"topology.{name}.args": shlex.join(role.args) for name, role in topology.roles.items()}
+    declared = {
+        **arguments,
+        "topology.router_args": shlex.join(topology.router_args),
+        "topology.block_size": "" if topology.block_size is None else str(topology.block_size),
+        "topology.image": topology.image or "",
+        "overrides": " ".join(case.overrides),
+    }
+    return {**environment.provenance, **{name: text for name, text in declared.items() if text}}
+
+
+def propose(
+    measurement: Measurement,
+    *,
+    case: Case,
+    environment: Environment,
+    key: Mapping[str, str],
+    session_id: str,
+    stamp: str,
+    epoch: int = 0,
+    reason: str | None = None,
+) -> Baseline:
+    """The document of an accepted measurement; ``key`` is :func:`binding_key` of the same case and environment, ``stamp`` UTC.
+
+    :raises BaselineError: for an invalid measurement, for fewer than three runs, and for an environment that cannot be identified.
+    """
+    flaws = (*measurement.problems, *(problem for run in measurement.runs for problem in run.problems))
+    if flaws:
+        msg = f"{case.name} cannot become a baseline: its measurement is invalid ({flaws[0]}). Remove the cause and measure again."
+        raise BaselineError(msg)
+    if len(measurement.runs) < MINIMUM_RUNS:
+        msg = (
+            f"{case.name} cannot become a baseline: {len(measurement.runs)} runs, needed are {MINIMUM_RUNS}. Measure again with more runs."
+        )
+        raise BaselineError(msg)
+    if not environment.may_be_baseline:
+        msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
+        raise BaselineError(msg)
+    metrics = {cell.metric for run in measurement.runs for cell in run.values} | {m for run in measurement.runs for m in run.distributions}
+    return Baseline(
+        suite=case.suite,
+        case_id=case.case_id,
+        session_id=session_id,
+        stamp=stamp,
+        environment_name=environment.name,
+        key=dict(key),
+        provenance=provenance(case, environment),
+        units={metric: CATALOGUE[metric].unit.value for metric in sorted(metrics)},
+        runs=tuple(
+            BaselineRun(
+                values=dict(run.values),
+                distributions=dict(run.distributions),
+                requests=run.requests,
+                errors=run.errors,
+                duration_s=run.duration_s,
+            )
+            for run in measurement.runs
+        ),
+        epoch=epoch,
+        reason=reason,
+    )
