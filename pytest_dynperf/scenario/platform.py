@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LAUNCHERS = ("container", "process", "attached")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """``gpu_pattern`` is matched, case-insensitively, against the product name that NVML reports (``H100``); empty means that no GPU is
-    needed. ``defaults`` holds the tables ``topology``, ``traffic``, ``axes`` and ``expect`` that fit this platform, as in a scenario.
+    """``gpu_pattern`` is matched, case-insensitively, against the product name that NVML reports (``H100``), as a word of its own;
+    empty means that no GPU is needed. ``launcher`` is one of ``LAUNCHERS``. ``defaults`` holds the tables ``topology``, ``traffic``,
+    ``axes`` and ``expect`` that fit this platform, as in a scenario.
     ``simulated`` marks timing that is simulated; ``verified`` is false until somebody has run it on the hardware.
     """
 

@@ -7,7 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 
 MODES = ("agg", "disagg")
-ENGINES = ("mocker", "vllm", "sglang", "trtllm")
+ENGINES = ("mocker", "vllm", "sglang", "trtllm", "unknown")
+"""``unknown`` stands for what an attached endpoint does not tell."""
+
 ROUTER_MODES = ("round-robin", "random", "kv", "power-of-two", "least-loaded")
 PLANES = ("nats", "default")
 

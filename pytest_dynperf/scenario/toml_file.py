@@ -1,0 +1,126 @@
+"""The edge of this room: reads scenario.toml and platform files, and hands on values that have been checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import ScenarioError, nearest
+from pytest_dynperf.scenario.layer import LAYER_TABLES, read_layer, reject_unknown, table_at
+from pytest_dynperf.scenario.platform import LAUNCHERS, Platform
+from pytest_dynperf.scenario.platform_files import platform_names
+from pytest_dynperf.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA = 1
+"""The schema of scenario.toml and of platform files that this version reads."""
+
+_SCENARIO_KEYS = ("schema", "question", *LAYER_TABLES, "platform")
+_PLATFORM_TYPES: dict[str, tuple[type, str]] = {
+    "name": (str, "the file's name without .toml"),
+    "summary": (str, "a text that is not empty"),
+    "gpu_pattern": (str, "a part of the product name that NVML reports, such as 'H100', or an empty text"),
+    "gpu_count": (int, "an integer of at least 0"),
+    "gpu_memory_gib": (float, "a number of at least 0"),
+    "launcher": (str, "one of " + ", ".join(repr(name) for name in LAUNCHERS)),
+    "simulated": (bool, "true or false"),
+    "verified": (bool, "true or false"),
+}
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario in ``path``; its suite is named after the directory.
+
+    :raises ScenarioError: unreadable file, TOML error (with line), unknown key, wrong type or value, unknown platform or metric.
+    """
+    tables = _parsed(path)
+    reject_unknown(tables, _SCENARIO_KEYS, where=str(path))
+    question = tables.get("question")
+    if not isinstance(question, str) or not question.strip():
+        msg = f"{path}: question: found {question!r}, allowed is the question that the suite answers, as a text"
+        raise ScenarioError(msg)
+    per_platform = table_at(tables.get("platform", {}), where=f"{path}: platform")
+    known = platform_names(path)
+    for name in per_platform:
+        if name not in known:
+            msg = f"{path}: platform.{name}: there is no platform {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            raise ScenarioError(msg)
+    return Scenario(
+        suite=path.resolve().parent.name,
+        file=str(path),
+        question=question.strip(),
+        layer=read_layer({name: tables[name] for name in LAYER_TABLES if name in tables}, file=str(path)),
+        platforms={
+            name: read_layer(table_at(found, where=f"{path}: platform.{name}"), file=str(path), prefix=f"platform.{name}.")
+            for name, found in per_platform.items()
+        },
+    )
+
+
+def load_platform(path: Path) -> Platform:
+    """The platform in ``path``.
+
+    :raises ScenarioError: as :func:`load_scenario`; also when the file's name and ``name`` differ, and for GPUs without a pattern.
+    """
+    tables = _parsed(path)
+    reject_unknown(tables, ("schema", *_PLATFORM_TYPES, *LAYER_TABLES), where=str(path))
+    for name, (kind, allowed) in _PLATFORM_TYPES.items():
+        found = tables.get(name)
+        number = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
+        fits = number and (kind is float or isinstance(found, int)) if kind in (int, float) else isinstance(found, kind)
+        if not fits or (name == "summary" and not str(found).strip()):
+            what = f"found {found!r}" if name in tables else "missing"
+            msg = f"{path}: {name}: {what}, allowed is {allowed}"
+            raise ScenarioError(msg)
+    if tables["name"] != path.stem:
+        msg = f"{path}: name: found {tables['name']!r}, allowed is {path.stem!r}: --gpu finds a platform by the name of its file"
+        raise ScenarioError(msg)
+    if tables["launcher"] not in LAUNCHERS:
+        launcher = str(tables["launcher"])
+        msg = f"{path}: launcher: found {launcher!r}, allowed is {_PLATFORM_TYPES['launcher'][1]}{nearest(launcher, LAUNCHERS)}"
+        raise ScenarioError(msg)
+    if (tables["gpu_count"] == 0) != (tables["gpu_pattern"] == ""):
+        msg = f"{path}: gpu_pattern: found {tables['gpu_pattern']!r} with gpu_count {tables['gpu_count']}; both name GPUs, or neither does"
+        raise ScenarioError(msg)
+    defaults = {name: tables[name] for name in LAYER_TABLES if name in tables}
+    read_layer(defaults, file=str(path))
+    return _platform(tables, file=str(path), defaults=defaults)
+
+
+def _platform(tables: Mapping[str, object], *, file: str, defaults: Mapping[str, object]) -> Platform:
+    return Platform(
+        name=str(tables["name"]),
+        summary=str(tables["summary"]).strip(),
+        file=file,
+        gpu_pattern=str(tables["gpu_pattern"]),
+        gpu_count=int(str(tables["gpu_count"])),
+        gpu_memory_gib=float(str(tables["gpu_memory_gib"])),
+        launcher=str(tables["launcher"]),
+        simulated=tables["simulated"] is True,
+        verified=tables["verified"] is True,
+        defaults=defaults,
+    )
+
+
+def _parsed(path: Path) -> Mapping[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read: {error}"
+        raise ScenarioError(msg) from error
+    try:
+        tables: dict[str, object] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # tomllib gives line and column except where the document ends too early.
+        place = "" if "(at line " in str(error) else f", line {text.count(chr(10)) + 1}"
+        msg = f"{path}: not valid TOML: {error}{place}"
+        raise ScenarioError(msg) from error
+    schema = tables.get("schema")
+    if isinstance(schema, bool) or schema != SCHEMA:
+        what = f"found {schema!r}" if "schema" in tables else "missing"
+        msg = f"{path}: schema: {what}, allowed is {SCHEMA}; a larger number needs a newer pytest-dynperf"
+        raise ScenarioError(msg)
+    return tables
