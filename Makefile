@@ -1,0 +1,49 @@
+# Everything here works from a clean clone: an environment is made in .venv, and what is needed comes from PyPI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test check format wheel clean help
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.demo ## measure a real Dynamo on this machine, accept the result, measure again, judge (no GPU needed)
+	@$(BIN)/python -m docs.demo
+
+test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## lint, types, import contracts, news fragments
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m towncrier build --draft --version 0.0.0 >/dev/null
+
+format: $(VENV)/.dev ## format the code and sort what can be sorted
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || { echo "Python 3.11 or 3.12 is needed (ai-dynamo has no wheel for others); found: $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras, renewed when pyproject.toml changes.
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the plugin and the Dynamo stack into $(VENV) (about 700 MB, a minute or two) ..."
+	$(BIN)/python -m pip install --quiet --editable ".[mocker,xdist]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the plugin, its tools and the Dynamo stack into $(VENV) (about 900 MB, a minute or two) ..."
+	$(BIN)/python -m pip install --quiet --editable ".[dev,mocker]"
+	@touch $@ $(VENV)/.demo
