@@ -10,12 +10,8 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import RunDirectoryError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 
@@ -86,18 +82,6 @@ class RunDirectory:
     def deployment(self, deployment: str) -> Path:
         """Directory of one deployment: logs, and the state that its services keep while they run."""
         return self.root / "deployments" / safe_name(deployment)
-
-    def live(self, xdist_worker: str) -> Path:
-        """What this xdist worker is doing, one line, replaced as it goes on."""
-        return self.root / ".live" / safe_name(xdist_worker)
-
-    def live_lines(self) -> Iterator[str]:
-        """The current line of every xdist worker, in the order of their names."""
-        for path in sorted((self.root / ".live").glob("[!.]*")):
-            try:
-                yield path.read_text()
-            except OSError:
-                continue
 
     def create(self) -> None:
         """Make the directory and prove that it can be written.

@@ -1,0 +1,110 @@
+"""From ``scenario.toml`` to pytest parameters: axes become cases, case ids become parameter ids."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.errors import DynperfError, PlatformError
+from pytest_dynperf.plugin.state import STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_dynperf.plugin.state import State
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.scenario.platform import Platform
+
+
+def generate_cases(metafunc: pytest.Metafunc) -> None:
+    """Parametrise ``perf`` by the scenario beside the test module, unless the test brings its own cases."""
+    own = any("perf" in str(mark.args[0]).replace(" ", "").split(",") for mark in metafunc.definition.iter_markers("parametrize") if mark.args)
+    scenario = Path(str(metafunc.module.__file__)).parent / "scenario.toml"
+    if own or not scenario.is_file():
+        return
+    cases = cases_of(scenario, metafunc.config.stash[STATE])
+    metafunc.parametrize("perf", cases, indirect=True, ids=[case.case_id for case in cases])
+
+
+def cases_of(path: Path, state: State) -> tuple[Case, ...]:
+    """The cases of one scenario on the platform of this invocation.
+
+    :raises pytest.Collector.CollectError: with the complete text, when the scenario, the platform or an override says something wrong.
+    """
+    from pytest_dynperf.scenario.sweep import expand
+    from pytest_dynperf.scenario.toml_file import load_scenario
+
+    try:
+        platform, _why = state.platform_for(path)
+        return expand(load_scenario(path), platform, overrides=state.make_settings().overrides, environ=os.environ)
+    except DynperfError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """The case that ``item`` measures, if it measures one."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("perf")
+
+
+def cases_in(items: Sequence[pytest.Item]) -> dict[str, Case]:
+    """Node ids and cases of the items that measure, in the order in which they run."""
+    found = {item.nodeid: case_of(item) for item in items if "perf" in getattr(item, "fixturenames", ())}
+    return {node_id: case for node_id, case in found.items() if case is not None}
+
+
+def check_named_platform(state: State, config: pytest.Config) -> None:
+    """Refuse ``--gpu=NAME`` before anything is collected where the name or the hardware is not here.
+
+    :raises pytest.UsageError: saying what was needed and what was found.
+    """
+    starts = [Path(argument.partition("::")[0]) for argument in config.args]
+    directory = next((path if path.is_dir() else path.parent for path in starts if path.exists()), config.rootpath)
+    try:
+        state.platform_for((config.invocation_params.dir / directory / "scenario.toml").resolve())
+    except PlatformError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def complete_plan(state: State, session: pytest.Session) -> None:
+    """Everything is selected: build the plan, and prove that its results can be kept.
+
+    :raises pytest.UsageError: for two cases of one name, or results that could not be written.
+    """
+    from pytest_dynperf.plugin import summary
+    from pytest_dynperf.plugin.distribution import report_plan
+    from pytest_dynperf.session.plan import Plan, duplicates
+
+    cases = cases_in(session.items)
+    if not cases:
+        return
+    twice = duplicates(list(cases.values()))
+    if twice:
+        msg = f"two tests measure {twice[0]}: baselines could not tell them apart; rename one suite's directory, or select one of them"
+        raise pytest.UsageError(msg)
+    (platform, why), *_others = state.platforms.values() or [state.platform_for(state.config.rootpath / "scenario.toml")]
+    state.plan = Plan(platform=platform, why=why, cases=tuple(cases.values()))
+    state.node_ids = {node_id: case.name for node_id, case in cases.items()}
+    if session.config.getoption("dynperf_plan"):
+        return
+    if state.xdist_worker is not None:
+        report_plan(state, cases, summary.header_lines(state))
+        return
+    state.the_ledger().planned.update(state.node_ids.values())
+    summary.prepare(state)
+
+
+def print_plan(state: State) -> None:
+    """What ``--dynperf-plan`` prints."""
+    from pytest_dynperf.session.plan import plan_lines
+
+    writer = state.config.get_terminal_writer()
+    writer.line()
+    if state.plan is None:
+        writer.line("nothing would be measured: no test that uses the fixture `perf` is selected")
+        return
+    for line in plan_lines(state.plan, state.make_settings()):
+        writer.line(line)

@@ -1,0 +1,77 @@
+"""pytest-xdist: who is controller, what crosses between the processes, and how.
+
+Down: identity and an exchange directory in ``workerinput``. Up: results ride on test reports, which reach the controller even when the xdist
+worker crashes later; plans and live lines go through the exchange directory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.plugin.live import Relay, write_line
+from pytest_dynperf.plugin.state import STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+    from pytest_dynperf.plugin.state import State
+    from pytest_dynperf.scenario.case import Case
+
+
+class Controller:
+    """Registered as a plugin in the controller of a distributed run."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._exchange = Path(tempfile.gettempdir()) / f"dynperf-{state.identity['session_id']}"
+        self._relay = Relay(state.config, self._exchange)
+
+    def pytest_configure_node(self, node: object) -> None:
+        """Tell an xdist worker which session it belongs to."""
+        node.workerinput["dynperf"] = {**self._state.identity, "exchange": str(self._exchange)}  # type: ignore[attr-defined]
+
+    def pytest_xdist_node_collection_finished(self, node: object) -> None:
+        """The first xdist worker that has collected says what the session will measure; all of them collect the same."""
+        from pytest_dynperf.plugin.summary import announce
+
+        path = self._exchange / f"{node.gateway.id}.plan"  # type: ignore[attr-defined]
+        if not path.is_file() or self._state.node_ids:
+            return
+        plan = json.loads(path.read_text())
+        self._state.node_ids = plan["node_ids"]
+        self._state.the_ledger().planned.update(plan["node_ids"].values())
+        announce(self._state, plan["header"])
+        self._relay.start()
+
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind."""
+        self._relay.stop()
+        shutil.rmtree(self._exchange, ignore_errors=True)
+
+
+def register_controller(config: pytest.Config) -> None:
+    """Take part in a distributed run as its controller; nothing happens where pytest-xdist is not there or not used."""
+    distributed = config.pluginmanager.hasplugin("dsession") or bool(getattr(config.option, "tx", None))
+    if config.pluginmanager.hasplugin("xdist") and distributed:
+        config.pluginmanager.register(Controller(config.stash[STATE]), "dynperf-controller")
+
+
+def report_plan(state: State, cases: Mapping[str, Case], header: list[str]) -> None:
+    """In an xdist worker: hand the controller what this session will measure."""
+    assert state.exchange is not None
+    node_ids = {node_id: case.name for node_id, case in cases.items()}
+    write_line(state.exchange / f"{state.xdist_worker}.plan", json.dumps({"node_ids": node_ids, "header": header}))
+
+
+def single_process(config: pytest.Config) -> None:
+    """Undo ``-n``: a plan is printed by the process that collects."""
+    if hasattr(config.option, "tx"):
+        config.option.tx = []
+        config.option.dist = "no"
+        config.option.numprocesses = None

@@ -1,0 +1,86 @@
+"""The public fixtures: ``perf`` for suites; etcd, NATS and a Dynamo deployment for anybody's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.plugin.performance import Perf
+from pytest_dynperf.plugin.state import STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.scenario.topology import Topology
+
+
+@pytest.fixture
+def perf(request: pytest.FixtureRequest) -> Perf:
+    """Measures and judges the case that the plugin made of ``scenario.toml`` beside the test module.
+
+    A test may bring its own cases: ``@pytest.mark.parametrize("perf", [Case(...)], indirect=True)``.
+    """
+    case = getattr(request, "param", None)
+    if case is None:
+        pytest.fail(
+            f"{request.node.nodeid} asks for `perf`, but there is no scenario.toml in {request.path.parent}: write one, "
+            'or pass cases with @pytest.mark.parametrize("perf", [Case(...)], indirect=True)',
+            pytrace=False,
+        )
+    return Perf(case, request.config.stash[STATE], request.node)
+
+
+@pytest.fixture
+def dynamo_topology() -> Topology:
+    """What ``dynamo_deployment`` runs: two mocker workers, aggregated, over NATS. Override this fixture for another topology."""
+    from pytest_dynperf.scenario.topology import Role, Topology
+
+    return Topology(engine="mocker", model="dynperf/tiny", worker=Role(count=2))
+
+
+@pytest.fixture
+def dynamo_deployment(dynamo_topology: Topology, request: pytest.FixtureRequest) -> Deployment:
+    """A running Dynamo: etcd, NATS, frontend and workers. Reused by the tests that follow with an equal topology, stopped after them."""
+    state = request.config.stash[STATE]
+    try:
+        return state.the_conduct().deployments.get(dynamo_topology)
+    except DynperfError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def dynamo_endpoint(dynamo_deployment: Deployment) -> Endpoint:
+    """Base URL and model of ``dynamo_deployment``."""
+    return dynamo_deployment.endpoint
+
+
+@pytest.fixture(scope="session")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an etcd server of its own, for the whole session."""
+    from pytest_dynperf.deployment.embedded import start_etcd
+
+    yield from _standalone(start_etcd, tmp_path_factory.mktemp("etcd"))
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a NATS server with JetStream of its own, for the whole session."""
+    from pytest_dynperf.deployment.embedded import start_nats
+
+    yield from _standalone(start_nats, tmp_path_factory.mktemp("nats"))
+
+
+def _standalone(start: object, directory: Path) -> Iterator[str]:
+    try:
+        server = start(directory)  # type: ignore[operator]
+    except DynperfError as error:
+        pytest.fail(str(error), pytrace=False)
+    try:
+        yield server.url
+    finally:
+        server.stop()

@@ -1,0 +1,252 @@
+"""Options and their ini twins, and the Settings they make. The user's own ``--gpu`` and ``--update-baselines``; everything else ``--dynperf-*``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.session.plan import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Option:
+    name: str
+    help: str
+    metavar: str = "TEXT"
+    many: bool = False
+    flag: bool = False
+
+
+_OPTIONS = (
+    _Option(name="endpoint", metavar="URL", help="measure the OpenAI-compatible server at URL instead of starting a deployment"),
+    _Option(name="model", metavar="NAME", help="the name under which the server at --dynperf-endpoint serves the model"),
+    _Option(
+        name="environment",
+        metavar="NAME",
+        help="what the attached server runs on, in your words; without it nothing that was measured there can become a baseline",
+    ),
+    _Option(name="api-key-env", metavar="VARIABLE", help="environment variable that holds the server's API key"),
+    _Option(name="header", metavar="'NAME: VALUE'", many=True, help="header sent with every request to the attached server; repeatable"),
+    _Option(
+        name="tokenizer",
+        metavar="DIR",
+        help="directory with the model's tokenizer.json and tokenizer_config.json; without it prompt lengths of an attached server are "
+        "calibrated by its usage counts",
+    ),
+    _Option(
+        name="set",
+        metavar="KEY=VALUE",
+        many=True,
+        help="override a value of the scenario or platform, such as traffic.isl=512; 'args' keys are appended, the last flag wins; repeatable",
+    ),
+    _Option(name="seed", metavar="N", help="seed of every prompt; by default a new one each time, so that no prefix cache is warm by accident"),
+    _Option(name="baselines", metavar="DIR", help="where baselines are kept (default: baselines/ in the root directory)"),
+    _Option(name="reports", metavar="DIR", help="where reports are written (default: reports/ in the root directory)"),
+    _Option(
+        name="lease-wait",
+        metavar="SECONDS",
+        help="how long to wait while another session measures on this host (default 0: fail at once)",
+    ),
+    _Option(name="strict", flag=True, help="a case without a baseline fails"),
+)
+"""Every one has an ini twin: ``--dynperf-api-key-env`` is ``dynperf_api_key_env``."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register options and ini keys. Where another plugin owns ``--gpu``, ours is ``--dynperf-gpu`` alone."""
+    group = parser.getgroup("dynperf", "performance regression testing of LLM serving (pytest-dynperf)")
+    gpu_help = "platform to measure on: auto (what NVML finds, mocker where there is no GPU), mocker, h100, h200, b200, a100, l40s, …"
+    try:
+        group.addoption("--gpu", "--dynperf-gpu", dest="dynperf_gpu", metavar="NAME", default=None, help=gpu_help)
+    except (ValueError, argparse.ArgumentError):
+        group.addoption(
+            "--dynperf-gpu", dest="dynperf_gpu", metavar="NAME", default=None, help=f"{gpu_help} (--gpu belongs to another plugin here)"
+        )
+    group.addoption(
+        "--update-baselines",
+        dest="dynperf_update",
+        action="store_const",
+        const="write",
+        default="off",
+        help="accept what was measured: cases that are unchanged, improved, incomparable or without a baseline",
+    )
+    # A literal option string: `nargs="?"` would swallow the path in `pytest --update-baselines suites/`.
+    group.addoption(
+        "--update-baselines=dry-run", dest="dynperf_update", action="store_const", const="dry-run", help="say what would be accepted"
+    )
+    group.addoption(
+        "--accept-regression",
+        dest="dynperf_accept_regression",
+        metavar="REASON",
+        default=None,
+        help="with --update-baselines: accept regressed cases too; the reason is kept in the baseline",
+    )
+    group.addoption("--dynperf-plan", action="store_true", dest="dynperf_plan", help="print what would run, on what, for how long; start nothing")
+    parser.addini("dynperf_gpu", "twin of --gpu", default="auto")
+    for option in _OPTIONS:
+        destination = _destination(option)
+        if option.flag:
+            group.addoption(f"--dynperf-{option.name}", dest=destination, action="store_true", default=None, help=option.help)
+            parser.addini(destination, f"twin of --dynperf-{option.name}", type="bool", default=False)
+        elif option.many:
+            group.addoption(
+                f"--dynperf-{option.name}", dest=destination, action="append", default=None, metavar=option.metavar, help=option.help
+            )
+            parser.addini(destination, f"twin of --dynperf-{option.name}", type="linelist", default=[])
+        else:
+            group.addoption(f"--dynperf-{option.name}", dest=destination, default=None, metavar=option.metavar, help=option.help)
+            parser.addini(destination, f"twin of --dynperf-{option.name}", default="")
+
+
+def _destination(option: _Option) -> str:
+    return "dynperf_" + option.name.replace("-", "_")
+
+
+def _text(config: pytest.Config, name: str) -> str | None:
+    given = config.getoption(f"dynperf_{name}")
+    return str(given) if given is not None else (str(config.getini(f"dynperf_{name}")) or None)
+
+
+def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
+    """The ini's lines first, so that the command line has the last word."""
+    return (*config.getini(f"dynperf_{name}"), *(config.getoption(f"dynperf_{name}") or ()))
+
+
+def requested_platform(config: pytest.Config) -> str:
+    """``--gpu``, or its ini twin; ``auto`` by default."""
+    return _text(config, "gpu") or "auto"
+
+
+def is_strict(config: pytest.Config) -> bool:
+    """Whether a case without a baseline fails."""
+    return bool(config.getoption("dynperf_strict") or config.getini("dynperf_strict"))
+
+
+def _number(config: pytest.Config, name: str, kind: type[int] | type[float]) -> float | None:
+    text = _text(config, name)
+    if text is None:
+        return None
+    try:
+        value = kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number of seconds"
+        msg = f"--dynperf-{name.replace('_', '-')}: {text!r} is not {wanted}"
+        raise pytest.UsageError(msg) from error
+    if value < 0:
+        msg = f"--dynperf-{name.replace('_', '-')}: {text} is negative"
+        raise pytest.UsageError(msg)
+    return value
+
+
+def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
+    headers = []
+    for text in _list(config, "header"):
+        name, separator, value = text.partition(":")
+        if not separator or not name.strip() or "\n" in text or "\r" in text:
+            msg = f"--dynperf-header: {text!r} is not of the form 'NAME: VALUE'"
+            raise pytest.UsageError(msg)
+        headers.append((name.strip(), value.strip()))
+    return tuple(headers)
+
+
+def session_identity(config: pytest.Config) -> dict[str, str]:
+    """Session id, UTC stamp and seed: made once, by the controller, and handed to every xdist worker."""
+    seed = _number(config, "seed", int)
+    return {
+        "session_id": secrets.token_hex(4),
+        "stamp": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+        "seed": str(int(seed) if seed is not None else secrets.randbits(31)),
+        "command": "pytest " + shlex.join(config.invocation_params.args),
+    }
+
+
+def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Settings:
+    """Everything that the invocation asks for.
+
+    :raises pytest.UsageError: for a value that has no meaning.
+    """
+    from pytest_dynperf.session.plan import Settings
+
+    root = config.rootpath
+    key_variable = _text(config, "api_key_env")
+    if key_variable is not None and not os.environ.get(key_variable):
+        msg = f"--dynperf-api-key-env: the environment variable {key_variable} is not set"
+        raise pytest.UsageError(msg)
+    tokenizer = _text(config, "tokenizer")
+    update: Literal["off", "write", "dry-run"] = config.getoption("dynperf_update")
+    endpoint = _text(config, "endpoint")
+    settings = Settings(
+        session_id=identity["session_id"],
+        stamp=identity["stamp"],
+        seed=int(identity["seed"]),
+        command=identity["command"],
+        rootdir=root,
+        gpu=requested_platform(config),
+        overrides=_list(config, "set"),
+        endpoint_url=_checked_url(endpoint),
+        model=_text(config, "model"),
+        environment_name=_text(config, "environment"),
+        api_key_variable=key_variable,
+        headers=_headers(config),
+        tokenizer=None if tokenizer is None else (config.invocation_params.dir / tokenizer),
+        baselines=_directory(config, "baselines"),
+        run_directory=_directory(config, "reports") / f"{identity['stamp']}-{identity['session_id']}",
+        cache_directory=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-dynperf",
+        update=update,
+        accept_regression=config.getoption("dynperf_accept_regression"),
+        strict=is_strict(config),
+        lease_wait_s=_number(config, "lease_wait", float) or 0.0,
+    )
+    _check_combinations(settings)
+    return settings
+
+
+def _checked_url(url: str | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        complete = False
+    if not complete:
+        msg = f"--dynperf-endpoint: {url!r} is not of the form http://HOST[:PORT][/PREFIX]"
+        raise pytest.UsageError(msg)
+    # The API's own version segment is part of every path that is asked for.
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _check_combinations(settings: Settings) -> None:
+    if settings.attached and settings.model is None:
+        msg = "--dynperf-endpoint needs --dynperf-model: the name under which the server serves the model"
+        raise pytest.UsageError(msg)
+    if settings.model is not None and not settings.attached:
+        msg = "--dynperf-model names the model of an attached server and needs --dynperf-endpoint; for a deployment use --dynperf-set topology.model=…"
+        raise pytest.UsageError(msg)
+    if settings.accept_regression is not None and settings.update == "off":
+        msg = "--accept-regression needs --update-baselines"
+        raise pytest.UsageError(msg)
+    if settings.accept_regression is not None and not settings.accept_regression.strip():
+        msg = "--accept-regression needs a reason that somebody can read in a year"
+        raise pytest.UsageError(msg)
+
+
+def _directory(config: pytest.Config, name: str) -> Path:
+    """A path given on the command line is relative to where pytest was called, one in the ini file to the root directory."""
+    given = config.getoption(f"dynperf_{name}")
+    if given is not None:
+        return (config.invocation_params.dir / Path(given).expanduser()).resolve()
+    return (config.rootpath / (str(config.getini(f"dynperf_{name}")) or name)).resolve()

@@ -1,0 +1,158 @@
+"""``perf``: what a test asks of one case. Its two questions are the two lines of a suite's test."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.errors import DynperfError
+
+if TYPE_CHECKING:
+    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.plugin.state import State
+    from pytest_dynperf.report.session_report import CaseResult
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.session.conduct import Judged, Measured
+    from pytest_dynperf.verdict.verdict import Verdict
+
+FRAGMENT = "dynperf"
+"""Name of the user property that carries a case's result: it rides on the test report to the controller and into JUnit XML."""
+
+
+class Perf:
+    """Measures and judges one case. ``measure`` may be called once, ``check`` once after it."""
+
+    def __init__(self, case: Case, state: State, item: pytest.Item) -> None:
+        self.case = case
+        self._state = state
+        self._item = item
+        self._measured: Measured | None = None
+        self._verdict: Verdict | None = None
+        self._begun_s = 0.0
+
+    @property
+    def state_of_asking(self) -> str | None:
+        """Why a test that ends now proves nothing, or ``None`` when it measured and judged."""
+        if self._measured is None:
+            return f"{self.case.name} was never measured: the test must call perf.measure()"
+        if self._verdict is None:
+            return f"{self.case.name} was measured and never judged: the test must call perf.check()"
+        return None
+
+    def measure(self) -> Measurement:
+        """Deploy what the case needs (or reuse it) and measure R runs.
+
+        What cannot be deployed or reached fails the test here, with the case recorded as invalid.
+        """
+        __tracebackhide__ = True
+        from pytest_dynperf.session.conduct import failed_deployment, measure, now_s
+
+        self._begun_s = now_s()
+        conduct = self._state.the_conduct()
+        try:
+            self._measured = measure(self.case, conduct)
+        except DynperfError as error:
+            self._measured = failed_deployment(error)
+            self.check()
+        finally:
+            if self._state.live is not None:
+                self._state.live.clear()
+        return self._measured.measurement
+
+    def check(self) -> Verdict:
+        """Judge against the stored baselines; a suspect is measured again on a fresh deployment. Fails the test as the policy says."""
+        __tracebackhide__ = True
+        from pytest_dynperf.session.conduct import check
+
+        if self._measured is None:
+            pytest.fail(f"{self.case.name}: perf.check() was called before perf.measure()", pytrace=False)
+        try:
+            judged = check(self.case, self._measured, self._state.the_conduct())
+        finally:
+            if self._state.live is not None:
+                self._state.live.clear()
+        self._verdict = judged.verdict
+        result = self._result(judged)
+        self._record(result)
+        _apply_policy(result, strict=self._state.make_settings().strict)
+        return judged.verdict
+
+    def give_up(self, reason: str) -> None:
+        """Record the case as invalid because the test never asked for a verdict."""
+        from pytest_dynperf.session.conduct import Judged
+        from pytest_dynperf.verdict.judge import invalid
+
+        self._record(self._result(Judged(verdict=invalid((reason,), self.case.expectation), confirmation=None, baseline_provenance={})))
+
+    def _record(self, result: CaseResult) -> None:
+        from pytest_dynperf.report.json_file import encode_result
+
+        self._item.user_properties.append((FRAGMENT, json.dumps(encode_result(result), allow_nan=False)))
+
+    def _result(self, judged: Judged) -> CaseResult:
+        from pytest_dynperf.report.session_report import CaseResult
+        from pytest_dynperf.session.conduct import now_s
+
+        measured = self._measured
+        fresh = judged.confirmation
+        command = repeat_command(self._item.nodeid, self._state)
+        return CaseResult(
+            case=self.case,
+            node_id=self._item.nodeid,
+            verdict=judged.verdict,
+            measurement=measured.measurement if measured and measured.environment else None,
+            confirmation=fresh.measurement if fresh else None,
+            environment=measured.environment if measured else None,
+            baseline_provenance=judged.baseline_provenance,
+            duration_s=now_s() - self._begun_s if self._begun_s else 0.0,
+            reproduce=f"{command} --dynperf-seed={self._state.make_settings().seed}",
+            accept=f"{command} --update-baselines{_reason_for(judged.verdict)}",
+            records=(*(measured.records if measured else ()), *(fresh.records if fresh else ())),
+            logs=tuple(dict.fromkeys((*(measured.logs if measured else ()), *(fresh.logs if fresh else ())))),
+        )
+
+
+def _reason_for(verdict: Verdict) -> str:
+    from pytest_dynperf.verdict.verdict import Outcome
+
+    return ' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else ""
+
+
+def repeat_command(node_id: str, state: State) -> str:
+    """The command that measures one case again with the same options."""
+    settings = state.make_settings()
+    words = ["pytest", node_id.partition("@")[0], f"--gpu={settings.gpu}"]
+    if settings.endpoint_url is not None:
+        words += [f"--dynperf-endpoint={settings.endpoint_url}", f"--dynperf-model={settings.model}"]
+    for name, value in (
+        ("environment", settings.environment_name),
+        ("api-key-env", settings.api_key_variable),
+        ("tokenizer", settings.tokenizer),
+        ("baselines", settings.baselines if settings.baselines != settings.rootdir / "baselines" else None),
+    ):
+        if value is not None:
+            words.append(f"--dynperf-{name}={value}")
+    words += [f"--dynperf-set={override}" for override in settings.overrides]
+    return shlex.join(words)
+
+
+def _apply_policy(result: CaseResult, *, strict: bool) -> None:
+    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line in the summary."""
+    __tracebackhide__ = True
+    from pytest_dynperf.report.terminal import failure_text
+    from pytest_dynperf.verdict.verdict import Outcome
+
+    fails = {
+        Outcome.UNCHANGED: False,
+        Outcome.IMPROVED: False,
+        Outcome.INCONCLUSIVE: False,
+        Outcome.INCOMPARABLE: False,
+        Outcome.NO_BASELINE: strict,
+        Outcome.INVALID: True,
+        Outcome.REGRESSED: True,
+    }
+    if fails[result.verdict.outcome]:
+        pytest.fail(failure_text(result), pytrace=False)

@@ -1,0 +1,165 @@
+"""What the session says at its beginning and end, and the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import platform as python_platform
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.errors import DynperfError, RunDirectoryError
+from pytest_dynperf.plugin.performance import FRAGMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_dynperf.plugin.state import State
+    from pytest_dynperf.report.session_report import SessionReport
+
+
+def header_lines(state: State) -> list[str]:
+    """Platform, what is measured, where baselines lie; nothing where nothing will be measured."""
+    from pytest_dynperf.report.terminal import header
+
+    if state.plan is None:
+        return []
+    settings = state.make_settings()
+    cases = state.plan.cases
+    return header(
+        platform=state.plan.platform,
+        why=state.plan.why,
+        endpoint_url=settings.endpoint_url,
+        cases=len(cases),
+        deployments=len({case.topology.deployment_key for case in cases}),
+        baselines=str(settings.baselines),
+        seed=settings.seed,
+    )
+
+
+def announce(state: State, lines: Iterable[str]) -> None:
+    """In the controller: prove that results can be written, and print the header that a worker made.
+
+    :raises pytest.exit.Exception: with exit code 4 when the report directory cannot be written.
+    """
+    try:
+        prepare(state)
+    except pytest.UsageError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    if state.config.get_verbosity() >= 0:
+        writer = state.config.get_terminal_writer()
+        for line in lines:
+            writer.line(line)
+
+
+def prepare(state: State) -> None:
+    """Find out now, not after hours, that the results could not be kept.
+
+    :raises pytest.UsageError: when the report directory cannot be written, or baselines were asked for from a dirty tree.
+    """
+    from pytest_dynperf.run_directory import RunDirectory
+    from pytest_dynperf.session.work_tree import uncommitted
+
+    settings = state.make_settings()
+    state.started_s = time.monotonic()
+    try:
+        RunDirectory(settings.run_directory).create()
+    except RunDirectoryError as error:
+        msg = f"{error} (--dynperf-reports=DIR)"
+        raise pytest.UsageError(msg) from None
+    if settings.update == "write":
+        dirty = uncommitted(settings.rootdir, settings.baselines)
+        if dirty:
+            shown = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
+            msg = f"--update-baselines: the tree is dirty outside baselines/ and reports/ ({shown}), so a baseline could not say what it measured: commit first"
+            raise pytest.UsageError(msg)
+
+
+def take_fragment(state: State, report: pytest.TestReport) -> None:
+    """A result that rides on a finished test's report."""
+    from pytest_dynperf.report.json_file import decode_result
+
+    for name, value in report.user_properties:
+        if name == FRAGMENT:
+            state.the_ledger().add(decode_result(json.loads(str(value))))
+
+
+def take_skip(state: State, report: pytest.TestReport) -> None:
+    """A case that is skipped on purpose is not missing."""
+    name = state.node_ids.get(report.nodeid.partition("@")[0])
+    if name is not None and report.skipped:
+        state.the_ledger().planned.discard(name)
+
+
+def finish(state: State, session: pytest.Session) -> SessionReport | None:
+    """Accept what may be accepted, write the reports, and make an incomplete session's exit status say so."""
+    from pytest_dynperf.session.ledger import accept, write_reports
+
+    if state.ledger is None or not (state.ledger.planned or state.ledger.results):
+        return None
+    settings = state.make_settings()
+    report = _session_report(state)
+    try:
+        report = accept(report, settings)
+    except DynperfError as error:
+        state.trouble.append(f"baselines were not updated: {error}")
+    try:
+        write_reports(report, settings)
+    except DynperfError as error:
+        state.trouble.append(f"the report was not written: {error}")
+    if session.exitstatus == pytest.ExitCode.OK and (state.trouble or not report.complete):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return report
+
+
+def _session_report(state: State) -> SessionReport:
+    from pytest_dynperf.report.session_report import SessionReport
+
+    settings = state.make_settings()
+    ledger = state.the_ledger()
+    results = tuple(ledger.results[name] for name in sorted(ledger.results, key=list(state.node_ids.values()).index))
+    platforms = {result.case.platform for result in results}
+    return SessionReport(
+        session_id=settings.session_id,
+        stamp=settings.stamp,
+        command=settings.command,
+        seed=settings.seed,
+        platform=", ".join(sorted(platforms)) or settings.gpu,
+        simulated=any(result.case.topology.engine == "mocker" and not settings.attached for result in results),
+        results=results,
+        missing=ledger.missing,
+        interrupted=ledger.interrupted,
+        versions=_versions(report.environment.provenance for report in results if report.environment is not None),
+        duration_s=time.monotonic() - state.started_s,
+        baseline_directory=str(settings.baselines),
+        run_directory=str(settings.run_directory),
+    )
+
+
+def _versions(provenances: Iterable[object]) -> dict[str, str]:
+    """What ran: our own side, and every ``*.version`` that a deployment learned of itself."""
+    versions = {
+        "pytest-dynperf": metadata.version("pytest-dynperf"),
+        "pytest": pytest.__version__,
+        "python": python_platform.python_version(),
+    }
+    for provenance in provenances:
+        assert isinstance(provenance, dict)
+        versions |= {name.removesuffix(".version"): text for name, text in provenance.items() if name.endswith(".version")}
+    return versions
+
+
+def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter) -> None:
+    """The summary section; nothing at -q but trouble."""
+    from pytest_dynperf.report.terminal import summary
+
+    for text in state.trouble:
+        reporter.write_line(f"dynperf: {text}", red=True)
+    if reporter.verbosity < 0:
+        return
+    reporter.section("performance")
+    writer = reporter._tw  # noqa: SLF001 - the reporter offers no public width
+    for line in summary(report, width=writer.fullwidth, verbose=reporter.verbosity > 0):
+        reporter.write_line(line.text, **({line.style: True} if line.style else {}))

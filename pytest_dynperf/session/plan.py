@@ -1,0 +1,152 @@
+"""What will be measured, on what, for how long: complete before anything starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pytest_dynperf.baseline.store import read
+from pytest_dynperf.errors import BaselineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.scenario.platform import Platform
+
+START_S = {"process": 6.0, "attached": 1.0, "container": 240.0}
+"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers, 2 cores). Container: a model to load."""
+
+ASSUMED_S_PER_OUTPUT_TOKEN = 0.01
+ASSUMED_S_PER_INPUT_TOKEN = 0.0002
+"""Used for cases that have no baseline to tell how long they take; the plan says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the options, ini keys and environment of one invocation ask for. ``seed`` makes every prompt of the session."""
+
+    session_id: str
+    stamp: str
+    seed: int
+    command: str
+    rootdir: Path
+    gpu: str = "auto"
+    overrides: tuple[str, ...] = ()
+    endpoint_url: str | None = None
+    model: str | None = None
+    environment_name: str | None = None
+    api_key_variable: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    tokenizer: Path | None = None
+    baselines: Path
+    run_directory: Path
+    cache_directory: Path
+    update: Literal["off", "write", "dry-run"] = "off"
+    accept_regression: str | None = None
+    strict: bool = False
+    lease_wait_s: float = 0.0
+
+    @property
+    def attached(self) -> bool:
+        """Whether a running endpoint is measured instead of a deployment of our own."""
+        return self.endpoint_url is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Cases in the order in which they will be measured; ``why`` says how the platform was chosen."""
+
+    platform: Platform
+    why: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Expected length of one case. ``known`` is true where baselines say how long its runs take."""
+
+    seconds: float
+    known: bool
+
+
+def estimate(case: Case, baselines: Path) -> Estimate:
+    """Length of one session of ``case`` without deployment: warm-up and R runs."""
+    traffic = case.traffic
+    share = (traffic.warmup_count + traffic.request_count) / traffic.request_count
+    durations = _known_durations(case, baselines)
+    if durations:
+        return Estimate(seconds=traffic.runs * share * sum(durations) / len(durations), known=True)
+    one = traffic.osl * ASSUMED_S_PER_OUTPUT_TOKEN + traffic.isl * ASSUMED_S_PER_INPUT_TOKEN
+    waves = (traffic.warmup_count + traffic.request_count) / traffic.concurrency
+    return Estimate(seconds=traffic.runs * waves * one, known=False)
+
+
+def _known_durations(case: Case, baselines: Path) -> list[float]:
+    """Durations of the runs in any baseline of this case on this platform: for planning the host does not matter much."""
+    try:
+        found = read(baselines, suite=case.suite, case_id=case.case_id, key={})
+    except BaselineError:
+        return []  # the case itself will say it, where it counts
+    documents = (*found.documents, *found.others)
+    return [run.duration_s for document in documents if document.environment_name.startswith(case.platform) for run in document.runs]
+
+
+def plan_lines(plan: Plan, settings: Settings) -> list[str]:
+    """The plan as ``--dynperf-plan`` prints it: what, on what, how long, how many GPU-hours."""
+    platform = plan.platform
+    lines = [
+        f"platform   {platform.name}: {plan.why}",
+        f"           {platform.summary}",
+        f"launcher   {'attached to ' + settings.endpoint_url if settings.endpoint_url else platform.launcher}",
+        f"seed       {settings.seed}",
+    ]
+    if not platform.verified:
+        lines.append("           its values come from upstream's recipes and have not yet been run on this hardware")
+    total_s = gpu_s = 0.0
+    unknown = 0
+    for key, cases in _by_deployment(plan.cases):
+        topology = cases[0].topology
+        seconds = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
+        lines.append(f"deployment {key}: {topology.engine}, {topology.shape}, model {settings.model or topology.model}, {topology.gpu_count} GPUs")
+        for case in cases:
+            expected = estimate(case, settings.baselines)
+            unknown += not expected.known
+            seconds += expected.seconds
+            lines.append(
+                f"  {case.name:<50} {case.traffic.runs} runs of {case.traffic.request_count} requests, "
+                f"about {_duration(expected.seconds)}{'' if expected.known else ' (assumed)'}"
+            )
+        total_s += seconds
+        gpu_s += seconds * topology.gpu_count
+    lines.append(f"total      {_count(len(plan.cases), 'case')}, about {_duration(total_s)}, {gpu_s / 3600:.2f} GPU-hours; a suspect adds a fresh session of its case")
+    if unknown:
+        lines.append(
+            f"           {unknown} without a baseline to tell: assumed {ASSUMED_S_PER_OUTPUT_TOKEN * 1e3:g} ms an output token "
+            f"and {ASSUMED_S_PER_INPUT_TOKEN * 1e3:g} ms an input token"
+        )
+    return lines
+
+
+def _by_deployment(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+    grouped: dict[str, list[Case]] = {}
+    for case in cases:
+        grouped.setdefault(case.topology.deployment_key, []).append(case)
+    return list(grouped.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duplicates(cases: Sequence[Case]) -> list[str]:
+    """Names that more than one case carries: baselines could not tell them apart."""
+    return sorted(name for name, count in Counter(case.name for case in cases).items() if count > 1)
