@@ -1,0 +1,69 @@
+"""An endpoint that somebody else runs: starts nothing, stops nothing, says what it could not learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_dynperf.deployment.inspection import host_facts
+from pytest_dynperf.deployment.readiness import check_serves, complete_once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.endpoint import Endpoint
+
+LIST_S = 10.0
+COMPLETION_S = 120.0
+"""A cold server may compile on its first request."""
+
+UNKNOWN = "unknown: the endpoint does not say"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attached:
+    """Its ``incident`` is always ``None``: services of somebody else end out of sight; failed requests show it."""
+
+    endpoint: Endpoint
+    key: Mapping[str, str]
+    provenance: Mapping[str, str] = field(repr=False)
+
+    def incident(self) -> str | None:
+        return None
+
+    def witness(self) -> Mapping[str, float]:
+        return {}
+
+    def stop(self) -> None:
+        return
+
+
+def attach(endpoint: Endpoint, *, environment_name: str | None) -> Deployment:
+    """Prove that ``endpoint`` lists its model and completes, and describe it.
+
+    The key has ``model`` and, where the user names the environment, ``name``; nothing else can be known to bind.
+
+    :raises EndpointError: when it does not answer as an OpenAI-compatible server that serves the model.
+    """
+    check_serves(endpoint, timeout_s=LIST_S)
+    complete_once(endpoint, content="ready?", max_tokens=4, timeout_s=COMPLETION_S)
+    host = host_facts()
+    name = {} if environment_name is None else {"name": environment_name}
+    return _Attached(
+        endpoint=endpoint,
+        key={**name, "model": endpoint.model},
+        provenance={
+            "launcher": "attached",
+            "endpoint": _without_user(endpoint.base_url),
+            **dict.fromkeys(("engine", "engine.version", "topology", "router.mode", "gpu.sku", "model.digest"), UNKNOWN),
+            **{f"client.{fact}": host[fact] for fact in ("cpu.model", "cpu.count", "hostname", "kernel", "python")},
+        },
+    )
+
+
+def _without_user(url: str) -> str:
+    """``url`` without user name, password, query and fragment, where keys tend to hide."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,0 +1,137 @@
+"""etcd and NATS: where their programs are, and each of them on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import site
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.deployment import process, readiness
+from pytest_dynperf.deployment.control import exchange
+from pytest_dynperf.deployment.dynamo import HOST, etcd_service, inherited, nats_service
+from pytest_dynperf.deployment.inspection import program_output
+from pytest_dynperf.deployment.ports import free_ports
+from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_dynperf.deployment.service import ServiceSpec
+
+REMEDY = 'pip install "pytest-dynperf[mocker]"'
+READY_S = 30.0
+_PORT_TAKEN = re.compile(r"address (?:is )?already in use|os error 98|errno 98|EADDRINUSE", re.IGNORECASE)
+
+
+def find_program(name: str) -> str:
+    """Path of ``etcd`` or ``nats-server``: beside the interpreter, else on PATH.
+
+    :raises DeploymentError: when it is in neither place.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+    if found is None:
+        msg = f"{name} is neither beside {sys.executable} nor on PATH. Install it: {REMEDY}"
+        raise DeploymentError(msg)
+    return str(Path(found).absolute())
+
+
+def program_version(path: str) -> str:
+    """What ``path --version`` calls its version, ``unknown`` when it does not say. 20 to 150 ms."""
+    match = re.search(r"\d+\.\d+\.\d+\S*", program_output((path, "--version")) or "")
+    return match.group() if match else "unknown"
+
+
+def services_environment() -> dict[str, str]:
+    """What services inherit from this process. HOME moves, so packages installed below it must be named."""
+    environment = inherited(os.environ)
+    if site.ENABLE_USER_SITE:
+        environment.setdefault("PYTHONUSERBASE", site.getuserbase())
+    return environment
+
+
+def port_was_taken(running: list[process.Running]) -> bool:
+    """Whether a service that has ended says in its log that its port was taken."""
+    return any(_PORT_TAKEN.search(process.tail(service.log)) for service in running if process.incident([service]) is not None)
+
+
+def nats_counters(monitor_port: int) -> dict[str, float]:
+    """``nats.in_msgs``, ``nats.out_msgs``, ``nats.in_bytes`` and ``nats.out_bytes`` since NATS started, from its ``/varz``; empty when it
+    does not answer within 2 s.
+    """
+    try:
+        values = json.loads(exchange("GET", f"http://{HOST}:{monitor_port}/varz", timeout_s=2.0).body)
+    except (EndpointError, ValueError):
+        return {}
+    return {f"nats.{name}": float(values[name]) for name in ("in_msgs", "out_msgs", "in_bytes", "out_bytes") if name in values}
+
+
+@dataclass(slots=True)
+class Server:
+    """A running etcd or NATS. ``url`` is what its clients connect to."""
+
+    url: str
+    spec: ServiceSpec
+    _running: list[process.Running] = field(repr=False)
+
+    def incident(self) -> str | None:
+        """How it ended, although nobody asked it to, or ``None``."""
+        return process.incident(self._running) if self._running else None
+
+    def stop(self) -> None:
+        """Stop it and remove its data; its log stays. May be called again."""
+        running, self._running = self._running, []
+        process.stop(running)
+        if running:
+            shutil.rmtree(self.spec.working_directory, ignore_errors=True)
+
+
+def start_etcd(directory: Path) -> Server:
+    """An etcd that answers, ready after about a second; its log is ``etcd.log`` in ``directory``.
+
+    :raises DeploymentError: when there is no etcd, or it does not become ready within 30 s.
+    """
+    program, state = find_program("etcd"), str(directory.resolve() / "etcd-state")
+
+    def spec() -> ServiceSpec:
+        client, peer = free_ports(2)
+        return etcd_service(program=program, client=client, peer=peer, directory=state, environment=services_environment())
+
+    return _start_server("http", spec, directory)
+
+
+def start_nats(directory: Path) -> Server:
+    """A NATS with JetStream that answers, ready after 50 ms; its log is ``nats.log`` in ``directory``.
+
+    :raises DeploymentError: when there is no nats-server, or it does not become ready within 30 s.
+    """
+    program, state = find_program("nats-server"), str(directory.resolve() / "nats-state")
+
+    def spec() -> ServiceSpec:
+        client, monitor = free_ports(2)
+        return nats_service(program=program, client=client, monitor=monitor, directory=state, environment=services_environment())
+
+    return _start_server("nats", spec, directory)
+
+
+def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], directory: Path) -> Server:
+    for last in (False, True):
+        spec = make_spec()
+        running = process.start([spec], log_path=lambda name: directory.resolve() / f"{name}.log")
+        server = Server(url=f"{scheme}://{HOST}:{spec.ports['client']}", spec=spec, _running=running)
+        try:
+            readiness.wait_services([spec], incident=server.incident, deadline=time.monotonic() + READY_S)
+            return server
+        except BaseException as error:
+            retry = not last and isinstance(error, ServiceExited) and port_was_taken(running)
+            server.stop()
+            if not retry:
+                raise
+    raise AssertionError

@@ -1,0 +1,76 @@
+"""Facts of this machine and of what is installed on it. Reads files and asks ``git``; never raises for a fact that is not to be had."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PROGRAM_S = 5.0
+
+
+def host_facts() -> dict[str, str]:
+    """``cpu.model``, ``cpu.count`` (CPUs that this process may use, not those of the machine), ``kernel``, ``hostname``, ``python``."""
+    return {
+        "cpu.model": _cpu_model(),
+        "cpu.count": str(_cpu_count()),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "hostname": socket.gethostname(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Distribution name to version, for those of ``names`` that are installed beside this interpreter."""
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit_facts(directory: Path) -> dict[str, str]:
+    """``git.commit`` and ``git.dirty`` (``yes`` or ``no``, untracked files count) of the repository that ``directory`` lies in; empty
+    when it lies in none or there is no ``git``. Two processes, about 10 ms.
+    """
+    commit = program_output(("git", "-C", str(directory), "rev-parse", "HEAD"))
+    status = program_output(("git", "-C", str(directory), "status", "--porcelain"))
+    if commit is None or status is None:
+        return {}
+    return {"git.commit": commit, "git.dirty": "yes" if status else "no"}
+
+
+def program_output(argv: Sequence[str]) -> str | None:
+    """Standard output of a short program, stripped; ``None`` when it is missing, fails, or takes more than 5 s."""
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=PROGRAM_S, check=True, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model") and value.strip():
+            return " ".join(value.split())
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _cpu_count() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
