@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.definition import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_dynperf.metrics.definition import Cell
+THROUGHPUT = Cell("output_token_throughput.v1", "value")
+ITL = Cell("inter_token_latency.v1", "p50")
+TTFT = Cell("time_to_first_token.v1", "p50")
+PER_USER = Cell("output_token_throughput_per_user.v1", "p50")
+PER_GPU = Cell("output_token_throughput_per_gpu.v1", "value")
 
 _LABELS = {
     "time_to_first_token": "TTFT",

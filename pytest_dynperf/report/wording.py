@@ -127,8 +127,8 @@ def size(amount_log: float | None, direction: str | None) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """``0.8 %`` of ``0.008``: run CV, tolerance, shares."""
-    return ABSENT if fraction is None else f"{fraction * 100:.3g} %".replace("-", "−")
+    """``0.5 %`` of ``0.0047``, ``3 %`` of ``0.03``: run CV, tolerance, shares."""
+    return ABSENT if fraction is None else f"{fraction * 100:.1f}".removesuffix(".0").replace("-", "−") + " %"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,257 @@
+"""What a session says on the terminal: header, live line, failure text, summary. Text only; who prints it decides on colour.
+
+Text from outside (server errors, log lines) loses its control characters here: it must not steer the reader's terminal.
+Tables and sentences keep to the width; paths and commands stay whole on their line, to be copied.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.report import wording
+from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, meaning
+from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
+from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
+from pytest_dynperf.run_directory import RunDirectory
+from pytest_dynperf.verdict.verdict import CellVerdict, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytest_dynperf.scenario.platform import Platform
+
+MAX_WIDTH = 100
+MIN_WIDTH = 40
+_FEW_CASES = 12
+"""Up to here every case has a line; beyond, unchanged ones are counted."""
+_STYLES = {
+    Outcome.REGRESSED: "red",
+    Outcome.INVALID: "red",
+    Outcome.NO_BASELINE: "yellow",
+    Outcome.INCOMPARABLE: "yellow",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.IMPROVED: "green",
+    Outcome.UNCHANGED: "green",
+}
+_EXPLAINED = (Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``style`` is one of ``""``, ``"red"``, ``"green"``, ``"yellow"``, ``"bold"``."""
+
+    text: str
+    style: str = ""
+
+
+def header(*, platform: Platform, versions: Mapping[str, str], baseline_directory: str, seed: int) -> list[str]:
+    """Two lines for the head of a pytest run."""
+    hardware = f"{platform.gpu_count} x {platform.gpu_pattern}" if platform.gpu_count else "no GPU"
+    timing = " (simulated timing, real frontend and router)" if platform.simulated else ""
+    parts = [f"platform {platform.name}{timing}", hardware, f"launcher {platform.launcher}"]
+    parts += [f"{name} {version}" for name, version in sorted(versions.items())]
+    return [
+        _printable(f"dynperf: {', '.join(parts)}"),
+        _printable(f"dynperf: baselines in {baseline_directory}, seed {seed}, intervals 90 %"),
+    ]
+
+
+def live_line(
+    suite: str, case_id: str, *, run: int, runs: int, share: float, tokens_per_s: float | None, seconds_left: float | None
+) -> str:
+    """``concurrency_sweep c64 · run 2/3 · 61 % · 812 tok/s · 4 min left``; what is not known yet is left out."""
+    parts = [f"{suite} {case_id}", f"run {run}/{runs}", f"{share * 100:.0f} %"]
+    if tokens_per_s is not None:
+        parts.append(wording.quantity(tokens_per_s, "tokens/s"))
+    if seconds_left is not None:
+        parts.append(f"{seconds_left:.0f} s left" if seconds_left < 60 else f"{seconds_left / 60:.0f} min left")
+    return _printable(" · ".join(parts))
+
+
+def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
+    """Why a case failed, for people: what, from → to, how sure, what else changed, the commands to repeat and to accept.
+
+    Paths of logs and records are shown below ``run_directory``.
+    """
+    result = withheld(result)
+    verdict = result.verdict
+    lines = [f"{verdict.outcome.text.upper()}: {result.case.name}"]
+    for cell in sorted(verdict.cells, key=lambda cell: -cell.outcome):
+        if cell.outcome is Outcome.REGRESSED or (cell.suspect and cell.delta is not None):
+            lines += _cell_text(result, cell)
+    for reason in verdict.reasons:
+        lines += _paragraphs(reason, "  ")
+    if verdict.confirmed:
+        lines.append(f"  confirmed by: {result.confirmed_by or 'a fresh session'}")
+    if verdict.outcome is Outcome.REGRESSED:
+        lines += _suspects_text(result)
+    lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
+    row = row_of(result, cell)
+    direction = meaning(cell.cell.metric, result.unknown_metrics).direction
+    note = "" if cell.decisive else " (shown, does not decide)"
+    certainty = [
+        f"limit {wording.change(cell.limit, direction)}",
+        f"tolerance {wording.percent(cell.tolerance)}",
+        f"MDE {row.mde}",
+        f"{wording.counted(cell.sessions, 'session')} of baseline",
+    ]
+    lines = [
+        f"  {row.metric}: {row.baseline} → {row.now}, {row.change}{note}",
+        f"    {', '.join(certainty)}",
+        f"    runs {row.runs} (CV {wording.percent(cell.run_cv)})",
+    ]
+    for reason in cell.reasons:
+        lines += _paragraphs(reason, "    ")
+    return lines
+
+
+def _suspects_text(result: CaseResult) -> list[str]:
+    changes = provenance_changes(result)
+    if not changes:
+        return ["  nothing that is recorded differs from the baseline's provenance"]
+    return ["  differs from the baseline, so suspect:", *(f"    {name}: {before} → {now}" for name, before, now in changes)]
+
+
+def _what_to_do(result: CaseResult, root: Path) -> list[tuple[str, str]]:
+    steps = [("repeat", result.reproduce)]
+    if result.verdict.outcome is not Outcome.INVALID:
+        steps.append(("accept", result.accept))
+    steps += [("log", str(root / path)) for path in result.logs] + [("requests", str(root / path)) for path in result.records]
+    return [(title, text) for title, text in steps if text]
+
+
+def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
+    """The end of a session: verdict, a line per case, the changes as a table, counts, baselines, and last the report's path."""
+    width = max(MIN_WIDTH, min(width, MAX_WIDTH))
+    results = [withheld(result) for result in report.results]
+    worst = max((result.verdict.outcome for result in results), default=None)
+    style = "red" if not report.complete or worst is None else _STYLES[worst]
+    lines = [Line(text, style) for text in _wrapped(wording.verdict_sentence(report), width)]
+    lines += [Line(text, "red") for name in report.missing for text in _wrapped(f"missing: {name}", width, "  ")]
+    lines += _case_lines(results, width, verbose=verbose)
+    shown = [row for row in rows(results) if row.cell.delta is not None and (verbose or row.cell.outcome is not Outcome.UNCHANGED)]
+    lines += _table(shown, width)
+    lines += _explanations(results, width)
+    took = f"{wording.counted(len(results), 'case')} in {wording.duration(report.duration_s)}: {wording.counts_sentence(results)}"
+    lines += [Line(text, "bold") for text in _wrapped(took, width)]
+    lines += _baseline_lines(report, width)
+    lines.append(Line(f"report: {RunDirectory(Path(report.run_directory)).report_html}"))
+    return [Line(_printable(line.text), line.style) for line in lines]
+
+
+def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> list[Line]:
+    """A line per case below its suite, or two where they do not fit."""
+    listed = [result for result in results if verbose or len(results) <= _FEW_CASES or result.verdict.outcome is not Outcome.UNCHANGED]
+    texts = [("  " + result.case.case_id, result.verdict.outcome.text, *_numbers(result)) for result in listed]
+    widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
+    one_line = sum(widths) + 2 * len(widths) <= width
+    lines: list[Line] = []
+    suite = None
+    for result, text in zip(listed, texts, strict=True):
+        style = _STYLES[result.verdict.outcome]
+        if result.case.suite != suite:
+            suite = result.case.suite
+            lines += [Line(part, "bold") for part in _wrapped(suite, width)]
+        if one_line:
+            lines.append(Line(_columns(text, widths), style))
+        else:
+            lines += [Line(line, style) for line in _wrapped(f"{text[0]}  {text[1]}".strip(), width, "  ")]
+            lines += [Line(line) for line in _wrapped(" · ".join(part for part in text[2:] if part), width, "    ")]
+    if len(listed) < len(results):
+        lines += [Line(text) for text in _wrapped(f"{len(results) - len(listed)} more unchanged (-v lists them)", width)]
+    return lines
+
+
+def _numbers(result: CaseResult) -> tuple[str, ...]:
+    """Throughput, ITL, TTFT and the run CV of ITL, as far as the case has them."""
+    cells = {cell.cell: cell for cell in result.verdict.cells if cell.candidate is not None}
+    texts = []
+    for wanted in (THROUGHPUT, ITL, TTFT):
+        cell = cells.get(wanted)
+        name = "" if wanted == THROUGHPUT else f"{label(wanted).removesuffix(' p50')} "
+        texts.append(name + wording.quantity(cell.candidate, meaning(wanted.metric, {}).unit) if cell else "")
+    itl = cells.get(ITL)
+    return (*texts, f"run CV {wording.percent(itl.run_cv)}" if itl and itl.run_cv is not None else "")
+
+
+_TITLES = ("case", "metric", "baseline", "now", "Δ [90 % interval]", "MDE", "verdict")
+
+
+def _table(shown: Sequence[Row], width: int) -> list[Line]:
+    """As wide as it must be: with a column for the case, else grouped under the case, else stacked."""
+    if not shown:
+        return []
+    one_suite = len({row.result.case.suite for row in shown}) == 1
+    names = [row.result.case.case_id if one_suite else row.result.case.name for row in shown]
+    texts = [(name, row.metric, row.baseline, row.now, row.change, row.mde, row.verdict) for name, row in zip(names, shown, strict=True)]
+    widths = [max(len(text[column]) for text in [*texts, _TITLES]) for column in range(len(_TITLES))]
+    full = sum(widths) + 2 * (len(widths) - 1)
+    if full <= width:
+        body = [Line(_columns(text, widths), _STYLES[row.cell.outcome]) for row, text in zip(shown, texts, strict=True)]
+        return [Line(""), Line(_columns(_TITLES, widths), "bold"), *body, Line("")]
+    grouped = full - widths[0] <= width
+    lines = [Line("")]
+    if grouped:
+        lines.append(Line("  " + _columns(_TITLES[1:], widths[1:]), "bold"))
+    before = None
+    for row, text in zip(shown, texts, strict=True):
+        if text[0] != before:
+            lines += [Line(part, "bold") for part in _wrapped(text[0], width)]
+            before = text[0]
+        style = _STYLES[row.cell.outcome]
+        if grouped:
+            lines.append(Line("  " + _columns(text[1:], widths[1:]), style))
+        else:
+            lines += [Line(part, style) for part in _wrapped(f"{row.metric}  {row.verdict}", width, "  ")]
+            lines += [Line(part) for part in _wrapped(f"{row.baseline} → {row.now}", width, "    ")]
+            lines += [Line(part) for part in _wrapped(f"{row.change}, MDE {row.mde}", width, "    ")]
+    return [*lines, Line("")]
+
+
+def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
+    """The first reason of each case whose outcome says nothing by itself."""
+    lines = []
+    for result in results:
+        if result.verdict.outcome in _EXPLAINED and result.verdict.reasons:
+            text = f"{result.case.name}: {result.verdict.reasons[0]}"
+            lines += [Line(part, _STYLES[result.verdict.outcome]) for part in _wrapped(text, width)]
+    return lines
+
+
+def _baseline_lines(report: SessionReport, width: int) -> list[Line]:
+    lines = [Line(f"baseline: {path}") for path in report.accepted]
+    lines += [Line(part, "yellow") for text in report.refused for part in _wrapped(f"no baseline written: {text}", width)]
+    proposing = (Outcome.NO_BASELINE, Outcome.INCOMPARABLE, Outcome.IMPROVED)
+    waiting = [result for result in report.results if result.verdict.outcome in proposing]
+    if waiting and not report.accepted:
+        proposals = RunDirectory(Path(report.run_directory)).proposals
+        lines.append(Line(f"{wording.counted(len(waiting), 'proposal')} for baselines in {proposals}"))
+        lines += [Line(f"accept: {waiting[0].accept}")] if waiting[0].accept else []
+    return lines
+
+
+def _columns(texts: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip()
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Broken at spaces; a word is only broken where it alone is wider than the line. Numbers stay with their units."""
+    joined = text.replace(" %", "\u00a0%").replace(" ms", "\u00a0ms").replace(" tok/s", "\u00a0tok/s")
+    lines = textwrap.wrap(joined, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def _paragraphs(text: str, indent: str) -> list[str]:
+    """Sentences wrapped; the lines of a quoted log stay lines."""
+    return [line for part in text.splitlines() for line in _wrapped(part, MAX_WIDTH, indent)]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
