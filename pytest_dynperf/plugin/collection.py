@@ -12,16 +12,17 @@ from pytest_dynperf.errors import DynperfError, PlatformError
 from pytest_dynperf.plugin.state import STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pytest_dynperf.plugin.state import State
     from pytest_dynperf.scenario.case import Case
-    from pytest_dynperf.scenario.platform import Platform
 
 
 def generate_cases(metafunc: pytest.Metafunc) -> None:
     """Parametrise ``perf`` by the scenario beside the test module, unless the test brings its own cases."""
-    own = any("perf" in str(mark.args[0]).replace(" ", "").split(",") for mark in metafunc.definition.iter_markers("parametrize") if mark.args)
+    own = any(
+        "perf" in str(mark.args[0]).replace(" ", "").split(",") for mark in metafunc.definition.iter_markers("parametrize") if mark.args
+    )
     scenario = Path(str(metafunc.module.__file__)).parent / "scenario.toml"
     if own or not scenario.is_file():
         return

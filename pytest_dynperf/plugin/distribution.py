@@ -1,7 +1,7 @@
 """pytest-xdist: who is controller, what crosses between the processes, and how.
 
-Down: identity and an exchange directory in ``workerinput``. Up: results ride on test reports, which reach the controller even when the xdist
-worker crashes later; plans and live lines go through the exchange directory.
+Down: identity and an exchange directory in ``workerinput``. Up: results ride on test reports, which reach the controller even when the
+xdist worker crashes later; plans and live lines go through the exchange directory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Options and their ini twins, and the Settings they make. The user's own ``--gpu`` and ``--update-baselines``; everything else ``--dynperf-*``."""
+"""Options and their ini twins, and the Settings they make.
+
+The user's own ``--gpu`` and ``--update-baselines``; everything else ``--dynperf-*``.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,11 @@ _OPTIONS = (
         name="set",
         metavar="KEY=VALUE",
         many=True,
-        help="override a value of the scenario or platform, such as traffic.isl=512; 'args' keys are appended, the last flag wins; repeatable",
+        help="override a value of the scenario or platform: traffic.isl=512; 'args' keys are appended, the last flag wins; repeatable",
     ),
-    _Option(name="seed", metavar="N", help="seed of every prompt; by default a new one each time, so that no prefix cache is warm by accident"),
+    _Option(
+        name="seed", metavar="N", help="seed of every prompt; by default a new one each time, so that no prefix cache is warm by accident"
+    ),
     _Option(name="baselines", metavar="DIR", help="where baselines are kept (default: baselines/ in the root directory)"),
     _Option(name="reports", metavar="DIR", help="where reports are written (default: reports/ in the root directory)"),
     _Option(
@@ -92,7 +97,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="with --update-baselines: accept regressed cases too; the reason is kept in the baseline",
     )
-    group.addoption("--dynperf-plan", action="store_true", dest="dynperf_plan", help="print what would run, on what, for how long; start nothing")
+    group.addoption(
+        "--dynperf-plan", action="store_true", dest="dynperf_plan", help="print what would run, on what, for how long; start nothing"
+    )
     parser.addini("dynperf_gpu", "twin of --gpu", default="auto")
     for option in _OPTIONS:
         destination = _destination(option)
@@ -234,7 +241,7 @@ def _check_combinations(settings: Settings) -> None:
         msg = "--dynperf-endpoint needs --dynperf-model: the name under which the server serves the model"
         raise pytest.UsageError(msg)
     if settings.model is not None and not settings.attached:
-        msg = "--dynperf-model names the model of an attached server and needs --dynperf-endpoint; for a deployment use --dynperf-set topology.model=…"
+        msg = "--dynperf-model belongs to --dynperf-endpoint; the model of a deployment is set with --dynperf-set topology.model=…"
         raise pytest.UsageError(msg)
     if settings.accept_regression is not None and settings.update == "off":
         msg = "--accept-regression needs --update-baselines"

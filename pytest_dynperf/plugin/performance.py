@@ -140,7 +140,7 @@ def repeat_command(node_id: str, state: State) -> str:
 
 
 def _apply_policy(result: CaseResult, *, strict: bool) -> None:
-    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line in the summary."""
+    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line."""
     __tracebackhide__ = True
     from pytest_dynperf.report.terminal import failure_text
     from pytest_dynperf.verdict.verdict import Outcome

@@ -73,7 +73,10 @@ def prepare(state: State) -> None:
         dirty = uncommitted(settings.rootdir, settings.baselines)
         if dirty:
             shown = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
-            msg = f"--update-baselines: the tree is dirty outside baselines/ and reports/ ({shown}), so a baseline could not say what it measured: commit first"
+            msg = (
+                f"--update-baselines: the tree is dirty outside baselines/ and reports/ ({shown}), "
+                "so a baseline could not say what it measured: commit first"
+            )
             raise pytest.UsageError(msg)
 
 
@@ -160,6 +163,6 @@ def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter)
     if reporter.verbosity < 0:
         return
     reporter.section("performance")
-    writer = reporter._tw  # noqa: SLF001 - the reporter offers no public width
+    writer = reporter._tw
     for line in summary(report, width=writer.fullwidth, verbose=reporter.verbosity > 0):
         reporter.write_line(line.text, **({line.style: True} if line.style else {}))

@@ -145,7 +145,9 @@ def absent_witnesses(case: Case, recording: Recording, before: Mapping[str, floa
     messages, requests = recording.witness.get("nats.in_msgs", 0.0), len(recording.measured)
     if messages >= requests:
         return ()
-    return (f"NATS took in {messages:.0f} messages while {requests} requests were answered: they did not go over NATS, although planes = nats",)
+    return (
+        f"NATS took in {messages:.0f} messages while {requests} requests were answered: they did not go over NATS, although planes = nats",
+    )
 
 
 def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
@@ -164,9 +166,7 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     return _confirmed(case, verdict, found.documents, conduct, provenance)
 
 
-def _confirmed(
-    case: Case, suspect: Verdict, documents: tuple[Baseline, ...], conduct: Conduct, provenance: Mapping[str, str]
-) -> Judged:
+def _confirmed(case: Case, suspect: Verdict, documents: tuple[Baseline, ...], conduct: Conduct, provenance: Mapping[str, str]) -> Judged:
     try:
         fresh = measure(case, conduct, fresh=True)
     except DynperfError as error:
@@ -174,7 +174,9 @@ def _confirmed(
         return Judged(verdict=invalid((text,), case.expectation), confirmation=None, baseline_provenance=provenance)
     verdict = confirm(suspect, fresh.measurement, documents, case.expectation)
     if conduct.settings.attached:
-        verdict = replace(verdict, reasons=(*verdict.reasons, "the fresh session met the same endpoint: an attached server is not restarted"))
+        verdict = replace(
+            verdict, reasons=(*verdict.reasons, "the fresh session met the same endpoint: an attached server is not restarted")
+        )
     return Judged(verdict=verdict, confirmation=fresh, baseline_provenance=provenance)
 
 

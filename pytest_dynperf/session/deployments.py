@@ -16,6 +16,7 @@ from pytest_dynperf.errors import DynperfError, LeaseHeld, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from pytest_dynperf.deployment.lease import HostLease
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.run_directory import RunDirectory
@@ -140,4 +141,3 @@ def attached_endpoint(settings: Settings) -> Endpoint:
 def with_gpu_count(endpoint: Endpoint, topology: Topology) -> Endpoint:
     """``endpoint`` with the number of GPUs that its topology uses; none where the topology uses none."""
     return endpoint if endpoint.gpu_count is not None or not topology.gpu_count else replace(endpoint, gpu_count=topology.gpu_count)
-

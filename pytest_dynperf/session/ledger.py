@@ -12,13 +12,12 @@ from pytest_dynperf.baseline.store import read, write
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.report.html_page import render
 from pytest_dynperf.report.json_file import encode_session, to_text
-from pytest_dynperf.report.session_report import SessionReport
 from pytest_dynperf.run_directory import RunDirectory, point_latest, write_atomically
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
     from pytest_dynperf.baseline.document import Baseline
-    from pytest_dynperf.report.session_report import CaseResult
+    from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.session.plan import Settings
 
 ACCEPTABLE = (Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.INCOMPARABLE, Outcome.NO_BASELINE)
@@ -123,4 +122,3 @@ def counts(report: SessionReport) -> dict[Outcome, int]:
     """Cases by outcome, worst first."""
     tally = Counter(result.verdict.outcome for result in report.results)
     return {outcome: tally[outcome] for outcome in sorted(tally, reverse=True)}
-

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.platform import Platform
 
 START_S = {"process": 6.0, "attached": 1.0, "container": 240.0}
-"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers, 2 cores). Container: a model to load."""
+"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Container: a model to load."""
 
 ASSUMED_S_PER_OUTPUT_TOKEN = 0.01
 ASSUMED_S_PER_INPUT_TOKEN = 0.0002
@@ -110,7 +110,9 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
     for key, cases in _by_deployment(plan.cases):
         topology = cases[0].topology
         seconds = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
-        lines.append(f"deployment {key}: {topology.engine}, {topology.shape}, model {settings.model or topology.model}, {topology.gpu_count} GPUs")
+        lines.append(
+            f"deployment {key}: {topology.engine}, {topology.shape}, model {settings.model or topology.model}, {topology.gpu_count} GPUs"
+        )
         for case in cases:
             expected = estimate(case, settings.baselines)
             unknown += not expected.known
@@ -121,7 +123,10 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
             )
         total_s += seconds
         gpu_s += seconds * topology.gpu_count
-    lines.append(f"total      {_count(len(plan.cases), 'case')}, about {_duration(total_s)}, {gpu_s / 3600:.2f} GPU-hours; a suspect adds a fresh session of its case")
+    lines.append(
+        f"total      {_count(len(plan.cases), 'case')}, about {_duration(total_s)}, {gpu_s / 3600:.2f} GPU-hours; "
+        "a suspect adds a fresh session of its case"
+    )
     if unknown:
         lines.append(
             f"           {unknown} without a baseline to tell: assumed {ASSUMED_S_PER_OUTPUT_TOKEN * 1e3:g} ms an output token "

@@ -45,7 +45,7 @@ def _calibrated(endpoint: Endpoint) -> PromptSource:
     for letters in (_SHORT, _LONG):
         answer = complete_once(endpoint, content=calibration_prompt(letters), max_tokens=1, timeout_s=60.0, ignore_eos=False)
         if answer.prompt_tokens is None:
-            msg = f"{endpoint.base_url} reports no usage, so prompt lengths are unknown: give the model's tokenizer with --dynperf-tokenizer DIR"
+            msg = f"{endpoint.base_url} reports no usage, so prompt lengths are unknown: give the tokenizer with --dynperf-tokenizer DIR"
             raise WorkloadError(msg)
         counts.append((letters, answer.prompt_tokens))
     return calibrate(counts[0], counts[1])
