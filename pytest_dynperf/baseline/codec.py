@@ -74,7 +74,7 @@ def encode(baseline: Baseline) -> str:
         "runs": [_run_to_json(run) for run in baseline.runs],
     }
     try:
-        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     except ValueError as error:
         msg = f"the baseline of {baseline.suite}/{baseline.case_id} holds a value that is not finite ({error}); measure again"
         raise BaselineError(msg) from error

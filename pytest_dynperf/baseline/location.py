@@ -19,5 +19,5 @@ def document_path(root: Path, baseline: Baseline) -> Path:
 
 
 def document_pattern(suite: str, case_id: str) -> str:
-    """Glob pattern, relative to the root, of the documents of a case in every environment. Hidden files (half-written ones) are left out."""
+    """Glob pattern, relative to the root, of the documents of a case in every environment, without hidden (half-written) files."""
     return f"[!.]*/{safe_name(suite)}/{safe_name(case_id)}/[!.]*.json"

@@ -46,7 +46,7 @@ def write(root: Path, baseline: Baseline) -> Path:
     """
     path, text = document_path(root, baseline), encode(baseline)
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == text.encode():
             return path
         msg = f"{path} already holds another document of session {baseline.session_id}; delete it by hand if it is to be replaced"
         raise BaselineError(msg)

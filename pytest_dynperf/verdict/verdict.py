@@ -34,7 +34,8 @@ class CellVerdict:
     ``baseline``, ``candidate``, ``values`` (the candidate, per run) and ``history`` (medians of the baseline sessions, oldest first) are in
     the metric's unit, ``None`` or empty where there are none. ``delta``, ``interval`` (two-sided 90 %), ``limit`` and ``mde`` are natural
     logarithms of ratios, signed so that + is worse; ``None`` where nothing was compared. ``limit`` is what ``delta`` had to exceed in the
-    step that decided. ``sessions`` is K. ``p_value`` is P(t_nu > delta / se).
+    step that decided (negative for an improvement: what it had to fall below). ``sessions`` is K. ``p_value`` is P(t_nu > delta / se).
+    After a confirmation all of them are those of the fresh session, and ``screen_delta`` is the ``delta`` that had made the cell suspect.
     """
 
     cell: Cell
@@ -54,6 +55,7 @@ class CellVerdict:
     sessions: int = 0
     underpowered: bool = False
     suspect: bool = False
+    screen_delta: float | None = None
     history: tuple[float, ...] = ()
     reasons: tuple[str, ...] = ()
 

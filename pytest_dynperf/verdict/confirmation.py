@@ -1,0 +1,70 @@
+"""The second look: suspects are decided by a fresh session, measured after a redeploy, against the same documents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.scenario.expectation import Gate
+from pytest_dynperf.verdict.combine import NOT_COUNTED, of_case, or_invalid, unjudged
+from pytest_dynperf.verdict.noise import decision_limit
+from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.weigh import candidate_values, compared, flaws, weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_dynperf.baseline.document import Baseline
+    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.scenario.expectation import Expectation
+
+
+def confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation) -> Verdict:
+    """Decide the suspects of ``first``, those of gates that are not decisive too; other cells stay as they are.
+
+    *Regressed* only where the fresh delta exceeds max(log(1 + tolerance), t(.995) se); below it *inconclusive*. A fresh measurement that
+    must not be judged makes its suspects *invalid*. Without suspects there is nothing to decide, and ``first`` comes back. Never raises.
+    """
+    if not any(cell.suspect for cell in first.cells):
+        return first
+    return or_invalid(lambda: _confirm(first, fresh, documents, expectation), expectation)
+
+
+def _confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation) -> Verdict:
+    reasons = flaws(fresh, expectation)
+    if reasons:
+        cells = [_unusable(cell) if cell.suspect else cell for cell in first.cells]
+        return of_case(cells, confirmed=True, reasons=tuple(f"fresh session: {reason}" for reason in reasons))
+    cells = [_decided(cell, fresh, documents) if cell.suspect else cell for cell in first.cells]
+    return of_case(cells, confirmed=True)
+
+
+def _unusable(cell: CellVerdict) -> CellVerdict:
+    reason = "suspect, and the fresh session that was to decide is invalid" + ("" if cell.decisive else NOT_COUNTED)
+    return replace(cell, outcome=Outcome.INVALID, reasons=(reason,))
+
+
+def _decided(cell: CellVerdict, fresh: Measurement, documents: Sequence[Baseline]) -> CellVerdict:
+    gate = Gate(cell=cell.cell, tolerance=cell.tolerance, decisive=cell.decisive)
+    values = candidate_values(gate, fresh)
+    if isinstance(values, CellVerdict):
+        return values
+    comparison = weigh(gate, values, documents)
+    if isinstance(comparison, CellVerdict):
+        return unjudged(gate, Outcome.INVALID, f"suspect, and the fresh session cannot decide: {'; '.join(comparison.reasons)}", values)
+    limit = decision_limit(comparison, gate.tolerance)
+    regressed = comparison.delta > limit
+    return compared(
+        gate,
+        values,
+        comparison,
+        outcome=Outcome.REGRESSED if regressed else Outcome.INCONCLUSIVE,
+        limit=limit,
+        reason=(
+            "worse by more than the screen allows, and in a fresh session by more than the tolerance and the noise"
+            if regressed
+            else "worse by more than the screen allows, but a fresh session did not confirm it"
+        ),
+        suspect=True,
+        screen_delta=cell.delta,
+    )

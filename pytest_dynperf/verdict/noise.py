@@ -1,0 +1,134 @@
+"""How far a session lies from its baseline, and how far sessions lie apart by chance alone.
+
+Values are compared as natural logarithms, signed so that + is worse. The run is the statistical unit: a session counts with the median of
+its runs, and what scatters is sessions. Repetitions inside one session cannot see that, so the spread between baseline sessions is blended
+with a prior, and never falls below what the runs of one session already show.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from scipy.special import stdtr, stdtrit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PRIOR_WEIGHT = 4  # the prior counts like four sessions of history
+_CLIP_FROM = 4  # sessions: below it there is no telling which one is the outlier
+_CLIP_WIDTH = 3.0
+_NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
+_LEAST_MAD = 1e-4
+_WITHIN_FACTOR = 1.08  # variance of a median of a few runs over that of their mean, tails included
+_POWER_QUANTILE = 0.86  # t(.80) at the degrees of freedom in question: 80 % of the regressions of size MDE are found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Candidate minus baseline in signed logarithms, with its standard error and degrees of freedom K + 3.
+
+    ``candidate``, ``baseline`` and ``history`` (one per session) are medians in signed logarithms; ``sign`` turns them back.
+    """
+
+    sign: int
+    candidate: float
+    baseline: float
+    history: tuple[float, ...]
+    standard_error: float
+    degrees: int
+
+    @property
+    def delta(self) -> float:
+        """+ is worse."""
+        return self.candidate - self.baseline
+
+    @property
+    def p_value(self) -> float:
+        """P(t > delta / se): the chance of at least this delta without any change."""
+        return float(stdtr(self.degrees, -self.delta / self.standard_error))
+
+    def margin(self, quantile: float) -> float:
+        """t(quantile, degrees) times the standard error."""
+        return float(stdtrit(self.degrees, quantile)) * self.standard_error
+
+    def in_unit(self, signed_log: float) -> float:
+        """A signed logarithm as a value of the metric."""
+        return math.exp(self.sign * signed_log)
+
+
+def compare(candidate: Sequence[float], sessions: Sequence[Sequence[float]], *, sign: int, prior_sd: float) -> Comparison:
+    """``candidate``: at least two values, one per run; ``sessions``: the same for each baseline session, oldest first, at least one.
+
+    :raises ValueError: for values that are not positive and finite, and where there are too few.
+    """
+    if not sessions or any(len(runs) < 2 for runs in (candidate, *sessions)):
+        msg = "a comparison needs a baseline session, and two runs in every session"
+        raise ValueError(msg)
+    if not all(math.isfinite(value) and value > 0 for runs in (candidate, *sessions) for value in runs):
+        msg = "values that are not positive and finite have no logarithm to compare"
+        raise ValueError(msg)
+    logs = [[sign * math.log(value) for value in runs] for runs in sessions]
+    ours = [sign * math.log(value) for value in candidate]
+    history = tuple(median(runs) for runs in logs)
+    variance = max(_between(history, prior_sd), _within([*logs, ours]))
+    return Comparison(
+        sign=sign,
+        candidate=median(ours),
+        baseline=median(history),
+        history=history,
+        standard_error=math.sqrt(variance * (1 + 1 / len(history))),
+        degrees=len(history) + 3,
+    )
+
+
+def _between(history: Sequence[float], prior_sd: float) -> float:
+    """(4 s0^2 + (K - 1) s_w^2) / (K + 3); s0^2 itself for one session."""
+    count = len(history)
+    spread = _variance(_clipped(history)) if count > 1 else 0.0
+    return (_PRIOR_WEIGHT * prior_sd**2 + (count - 1) * spread) / (count + 3)
+
+
+def _clipped(history: Sequence[float]) -> Sequence[float]:
+    if len(history) < _CLIP_FROM:
+        return history
+    middle = median(history)
+    width = _CLIP_WIDTH * max(_NORMAL_MAD * median(abs(value - middle) for value in history), _LEAST_MAD)
+    return [min(max(value, middle - width), middle + width) for value in history]
+
+
+def _within(sessions: Sequence[Sequence[float]]) -> float:
+    """1.08 x the mean within-session variance / R, over all sessions, the candidate too; R of the smallest, which is the noisiest."""
+    mean_variance = math.fsum(_variance(runs) for runs in sessions) / len(sessions)
+    return _WITHIN_FACTOR * mean_variance / min(len(runs) for runs in sessions)
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Ddof 1: with 0 the spread of few values is understated."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+# ---- what delta is held against
+
+
+def screen_limit(comparison: Comparison, tolerance: float) -> float:
+    """max(tolerance / 2, t(.80) se): above it a cell is suspect."""
+    return max(tolerance / 2, comparison.margin(0.80))
+
+
+def decision_limit(comparison: Comparison, tolerance: float) -> float:
+    """max(log(1 + tolerance), t(.995) se): above it a fresh session confirms a suspect, below its negative a cell is improved."""
+    return max(math.log1p(tolerance), comparison.margin(0.995))
+
+
+def shows_not_worse(comparison: Comparison, tolerance: float) -> bool:
+    """Whether delta + t(.95) se stays below the tolerance. Where it does not, *unchanged* is underpowered."""
+    return comparison.delta + comparison.margin(0.95) < tolerance
+
+
+def minimum_detectable(comparison: Comparison, tolerance: float) -> float:
+    """The smallest regression, as a logarithm, that is found with 80 % power: the decision limit + .86 se."""
+    return decision_limit(comparison, tolerance) + _POWER_QUANTILE * comparison.standard_error
