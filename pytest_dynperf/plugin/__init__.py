@@ -12,6 +12,7 @@ import pytest
 
 from pytest_dynperf.plugin.fixtures import dynamo_deployment, dynamo_endpoint, dynamo_topology, etcd_server, nats_server, perf
 from pytest_dynperf.plugin.options import add_options
+from pytest_dynperf.plugin.performance import Perf
 from pytest_dynperf.plugin.recorder import Recorder
 from pytest_dynperf.plugin.state import STATE, create
 
@@ -77,8 +78,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """``--dynperf-plan`` prints what would run and starts nothing."""
-    if not session.config.getoption("dynperf_plan"):
-        return None
+    if not session.config.getoption("dynperf_plan") or session.testsfailed:
+        return None  # errors of collection are reported as always
     from pytest_dynperf.plugin.collection import print_plan
 
     print_plan(session.config.stash[STATE])
@@ -90,9 +91,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """A test that measured and never asked for a verdict fails in its call phase: nothing passes because nothing was judged."""
     result = yield
     subject = pyfuncitem.funcargs.get("perf")
-    if subject is not None and subject.state_of_asking is not None:
-        subject.give_up(subject.state_of_asking)
-        pytest.fail(subject.state_of_asking, pytrace=False)
+    if isinstance(subject, Perf) and (flaw := subject.unasked) is not None:
+        subject.give_up(flaw)
+        pytest.fail(flaw, pytrace=False)
     return result
 
 

@@ -11,9 +11,10 @@ from pytest_dynperf.plugin.performance import Perf
 from pytest_dynperf.plugin.state import STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pytest_dynperf.deployment.infrastructure import Server
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.scenario.topology import Topology
@@ -40,7 +41,7 @@ def dynamo_topology() -> Topology:
     """What ``dynamo_deployment`` runs: two mocker workers, aggregated, over NATS. Override this fixture for another topology."""
     from pytest_dynperf.scenario.topology import Role, Topology
 
-    return Topology(engine="mocker", model="dynperf/tiny", worker=Role(count=2))
+    return Topology(engine="mocker", model="dynperf/tiny", worker=Role(count=2), planes="nats")
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def dynamo_endpoint(dynamo_deployment: Deployment) -> Endpoint:
 @pytest.fixture(scope="session")
 def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an etcd server of its own, for the whole session."""
-    from pytest_dynperf.deployment.embedded import start_etcd
+    from pytest_dynperf.deployment.infrastructure import start_etcd
 
     yield from _standalone(start_etcd, tmp_path_factory.mktemp("etcd"))
 
@@ -70,14 +71,14 @@ def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a NATS server with JetStream of its own, for the whole session."""
-    from pytest_dynperf.deployment.embedded import start_nats
+    from pytest_dynperf.deployment.infrastructure import start_nats
 
     yield from _standalone(start_nats, tmp_path_factory.mktemp("nats"))
 
 
-def _standalone(start: object, directory: Path) -> Iterator[str]:
+def _standalone(start: Callable[[Path], Server], directory: Path) -> Iterator[str]:
     try:
-        server = start(directory)  # type: ignore[operator]
+        server = start(directory)
     except DynperfError as error:
         pytest.fail(str(error), pytrace=False)
     try:

@@ -34,7 +34,7 @@ class Perf:
         self._begun_s = 0.0
 
     @property
-    def state_of_asking(self) -> str | None:
+    def unasked(self) -> str | None:
         """Why a test that ends now proves nothing, or ``None`` when it measured and judged."""
         if self._measured is None:
             return f"{self.case.name} was never measured: the test must call perf.measure()"
@@ -83,7 +83,7 @@ class Perf:
     def give_up(self, reason: str) -> None:
         """Record the case as invalid because the test never asked for a verdict."""
         from pytest_dynperf.session.conduct import Judged
-        from pytest_dynperf.verdict.judge import invalid
+        from pytest_dynperf.verdict.combine import invalid
 
         self._record(self._result(Judged(verdict=invalid((reason,), self.case.expectation), confirmation=None, baseline_provenance={})))
 

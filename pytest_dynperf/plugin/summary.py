@@ -27,16 +27,9 @@ def header_lines(state: State) -> list[str]:
     if state.plan is None:
         return []
     settings = state.make_settings()
-    cases = state.plan.cases
-    return header(
-        platform=state.plan.platform,
-        why=state.plan.why,
-        endpoint_url=settings.endpoint_url,
-        cases=len(cases),
-        deployments=len({case.topology.deployment_key for case in cases}),
-        baselines=str(settings.baselines),
-        seed=settings.seed,
-    )
+    lines = header(platform=state.plan.platform, versions=_own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
+    target = f", attached to {settings.endpoint_url}" if settings.endpoint_url else ""
+    return [*lines, f"dynperf: {state.plan.why}{target}"]
 
 
 def announce(state: State, lines: Iterable[str]) -> None:
@@ -141,13 +134,13 @@ def _session_report(state: State) -> SessionReport:
     )
 
 
+def _own_versions() -> dict[str, str]:
+    return {"pytest-dynperf": metadata.version("pytest-dynperf")}
+
+
 def _versions(provenances: Iterable[object]) -> dict[str, str]:
     """What ran: our own side, and every ``*.version`` that a deployment learned of itself."""
-    versions = {
-        "pytest-dynperf": metadata.version("pytest-dynperf"),
-        "pytest": pytest.__version__,
-        "python": python_platform.python_version(),
-    }
+    versions = _own_versions() | {"pytest": pytest.__version__, "python": python_platform.python_version()}
     for provenance in provenances:
         assert isinstance(provenance, dict)
         versions |= {name.removesuffix(".version"): text for name, text in provenance.items() if name.endswith(".version")}

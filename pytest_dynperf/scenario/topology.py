@@ -39,7 +39,7 @@ class Topology:
     decode: Role = Role(count=1)
     router_mode: str = "round-robin"
     router_args: tuple[str, ...] = ()
-    planes: str = "nats"
+    planes: str = "default"
     block_size: int | None = None
     image: str | None = None
 

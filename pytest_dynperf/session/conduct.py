@@ -24,8 +24,9 @@ from pytest_dynperf.measurement.run import summarise
 from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.session.deployments import with_gpu_count
 from pytest_dynperf.session.prompts import prompt_source
+from pytest_dynperf.verdict.combine import invalid
 from pytest_dynperf.verdict.confirmation import confirm
-from pytest_dynperf.verdict.judge import invalid, judge
+from pytest_dynperf.verdict.judge import judge
 from pytest_dynperf.verdict.sequential import Step, next_step
 from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.synthetic import synthetic_requests
@@ -159,7 +160,7 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
         found = read(conduct.settings.baselines, suite=case.suite, case_id=case.case_id, key=key)
     except BaselineError as error:
         return Judged(verdict=invalid((str(error),), case.expectation), confirmation=None, baseline_provenance={})
-    verdict = judge(measured.measurement, found, key, case.expectation)
+    verdict = judge(measured.measurement, found, case.expectation, key=key)
     provenance = found.documents[-1].provenance if found.documents else {}
     if next_step(verdict) is Step.ENOUGH:
         return Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance)

@@ -83,6 +83,7 @@ def proposal_of(result: CaseResult, settings: Settings) -> Baseline | str:
         result.measurement,
         case=result.case,
         environment=result.environment,
+        key=binding_key(result.case, result.environment),
         session_id=settings.session_id,
         stamp=settings.stamp,
         epoch=epoch + regressed,
