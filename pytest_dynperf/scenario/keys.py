@@ -6,7 +6,6 @@ are read off the dataclasses, so a new field is a new key; what a type cannot sa
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -56,6 +55,9 @@ _CHOICES = {
     "topology.router_mode": ROUTER_MODES,
     "topology.planes": PLANES,
 }
+_LARGEST = 1e15
+"""Beyond it nothing that is measured here has a meaning; not-a-number and the infinities fall outside as well."""
+
 _NOUNS: dict[type, str] = {
     bool: "true or false",
     int: "an integer",
@@ -123,7 +125,8 @@ def find_key(name: str, *, where: str) -> Key:
         return KEYS[name]
     table = next((table for table in sorted(TABLES, key=len, reverse=True) if name.startswith(f"{table}.")), None)
     siblings = [key for key in KEYS if key.rpartition(".")[0] == table] if table else sorted({key.split(".")[0] for key in KEYS})
-    msg = f"{where}: there is no key {name!r}{nearest(name, KEYS)}; known here: {', '.join(siblings)}"
+    hint = nearest(name, KEYS) or nearest(next((key for key in KEYS if key.endswith(f".{name}")), ""), KEYS)
+    msg = f"{where}: there is no key {name!r}{hint}; known here: {', '.join(siblings)}"
     raise ScenarioError(msg)
 
 
@@ -154,7 +157,7 @@ def read(key: Key, text: str, *, where: str) -> Value:
     found: object = text
     if key.kind is bool:
         found = {"true": True, "false": False}.get(text, text)
-    elif key.kind is int and re.fullmatch(r"[+-]?[0-9]+", text):
+    elif key.kind is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         found = int(text)
     elif key.kind is float:
         try:
@@ -189,7 +192,7 @@ def _converted(key: Key, found: object) -> Value | None:
     if key.kind is int:
         return found if isinstance(found, int) else None
     if key.kind is float:
-        return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
+        return float(found) if isinstance(found, int | float) and -_LARGEST <= found <= _LARGEST else None
     return found if isinstance(found, str) and found.strip() else None
 
 

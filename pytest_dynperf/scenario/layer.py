@@ -53,7 +53,7 @@ def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "") -> 
 
     :raises ScenarioError: for the first thing that has no meaning.
     """
-    reject_unknown(tables, LAYER_TABLES, where=f"{file}: {prefix}*" if prefix else file)
+    reject_unknown(tables, LAYER_TABLES, where=f"{file}: {prefix}".rstrip(".: "))
     values: dict[str, Value] = {}
     gates: tuple[Gate, ...] = ()
     for name in ("topology", "traffic", "expect"):

@@ -113,7 +113,7 @@ def _parsed(path: Path) -> Mapping[str, object]:
         raise ScenarioError(msg) from error
     try:
         tables: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and int() for a number of thousands of digits
         # tomllib gives line and column except where the document ends too early.
         place = "" if "(at line " in str(error) else f", line {text.count(chr(10)) + 1}"
         msg = f"{path}: not valid TOML: {error}{place}"
