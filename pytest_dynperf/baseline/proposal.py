@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def binding_key(case: Case, environment: Environment) -> dict[str, str]:
     """What must be equal for two measurements to be compared: the environment's key, the topology's shape, engine, model, and workload.
 
-    Versions, free arguments and overrides are not in it: they are what may be under test (see :func:`provenance`).
+    Versions, free arguments and overrides are not in it: they are what may be under test, and belong to the provenance.
     """
     return {
         **environment.key,
@@ -30,23 +29,6 @@ def binding_key(case: Case, environment: Environment) -> dict[str, str]:
         "topology.model": case.topology.model,
         "workload": case.traffic.workload_hash,
     }
-
-
-def provenance(case: Case, environment: Environment) -> dict[str, str]:
-    """What explains a difference and never forbids a comparison: the environment's provenance, image, free arguments and overrides.
-
-    Names whose text would be empty are left out.
-    """
-    topology = case.topology
-    arguments = {f"topology.{name}.args": shlex.join(role.args) for name, role in topology.roles.items()}
-    declared = {
-        **arguments,
-        "topology.router_args": shlex.join(topology.router_args),
-        "topology.block_size": "" if topology.block_size is None else str(topology.block_size),
-        "topology.image": topology.image or "",
-        "overrides": " ".join(case.overrides),
-    }
-    return {**environment.provenance, **{name: text for name, text in declared.items() if text}}
 
 
 def propose(
@@ -84,7 +66,7 @@ def propose(
         stamp=stamp,
         environment_name=environment.name,
         key=dict(key),
-        provenance=provenance(case, environment),
+        provenance=dict(environment.provenance),
         units={metric: CATALOGUE[metric].unit.value for metric in sorted(metrics)},
         runs=tuple(
             BaselineRun(

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.scenario.expectation import Gate
-from pytest_dynperf.verdict.combine import NOT_COUNTED, of_case, or_invalid, unjudged
+from pytest_dynperf.verdict.combine import NOT_COUNTED, of_case, unjudged
+from pytest_dynperf.verdict.judge import or_invalid
 from pytest_dynperf.verdict.noise import decision_limit
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
 from pytest_dynperf.verdict.weigh import candidate_values, compared, flaws, weigh
@@ -51,7 +52,7 @@ def _decided(cell: CellVerdict, fresh: Measurement, documents: Sequence[Baseline
         return values
     comparison = weigh(gate, values, documents)
     if isinstance(comparison, CellVerdict):
-        return unjudged(gate, Outcome.INVALID, f"suspect, and the fresh session cannot decide: {'; '.join(comparison.reasons)}", values)
+        return unjudged(gate, f"suspect, and the fresh session cannot decide: {'; '.join(comparison.reasons)}", values)
     limit = decision_limit(comparison, gate.tolerance)
     regressed = comparison.delta > limit
     return compared(
@@ -66,5 +67,4 @@ def _decided(cell: CellVerdict, fresh: Measurement, documents: Sequence[Baseline
             else "worse by more than the screen allows, but a fresh session did not confirm it"
         ),
         suspect=True,
-        screen_delta=cell.delta,
     )

@@ -9,16 +9,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.found import Found, difference
-from pytest_dynperf.verdict.combine import invalid, of_case, or_invalid
+from pytest_dynperf.verdict.combine import of_case, unjudged
 from pytest_dynperf.verdict.noise import decision_limit, screen_limit, shows_not_worse
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
 from pytest_dynperf.verdict.weigh import candidate_values, compared, described, flaws, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_dynperf.measurement.measurement import Measurement
     from pytest_dynperf.scenario.expectation import Expectation, Gate
+
+
+def invalid(reasons: Sequence[str], expectation: Expectation) -> Verdict:
+    """The case must not be judged. ``reasons`` are its sentences; every gated cell is *invalid* as well."""
+    cells = tuple(unjudged(gate, "the case could not be judged") for gate in expectation.gates)
+    return Verdict(outcome=Outcome.INVALID, cells=cells, reasons=tuple(reasons) or ("no reason was given",))
+
+
+def or_invalid(judgement: Callable[[], Verdict], expectation: Expectation) -> Verdict:
+    """``judgement()``, or *invalid* with the exception where it raises: a crash must be neither a pass nor a regression."""
+    try:
+        return judgement()
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the case was not judged, and its report must still be written
+        return invalid((f"the judge failed ({type(error).__name__}: {error}); this is a defect, please report it",), expectation)
 
 
 def judge(measurement: Measurement, found: Found, expectation: Expectation, *, key: Mapping[str, str]) -> Verdict:

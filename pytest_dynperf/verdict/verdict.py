@@ -35,7 +35,7 @@ class CellVerdict:
     the metric's unit, ``None`` or empty where there are none. ``delta``, ``interval`` (two-sided 90 %), ``limit`` and ``mde`` are natural
     logarithms of ratios, signed so that + is worse; ``None`` where nothing was compared. ``limit`` is what ``delta`` had to exceed in the
     step that decided (negative for an improvement: what it had to fall below). ``sessions`` is K. ``p_value`` is P(t_nu > delta / se).
-    After a confirmation all of them are those of the fresh session, and ``screen_delta`` is the ``delta`` that had made the cell suspect.
+    After a confirmation all of them are those of the fresh session.
     """
 
     cell: Cell
@@ -55,7 +55,6 @@ class CellVerdict:
     sessions: int = 0
     underpowered: bool = False
     suspect: bool = False
-    screen_delta: float | None = None
     history: tuple[float, ...] = ()
     reasons: tuple[str, ...] = ()
 

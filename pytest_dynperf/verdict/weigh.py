@@ -37,16 +37,16 @@ def candidate_values(gate: Gate, measurement: Measurement) -> tuple[float, ...] 
     """The gated cell over the runs, or *invalid*: a gate that measured nothing must not pass."""
     definition = CATALOGUE.get(gate.cell.metric)
     if definition is None:
-        return unjudged(gate, Outcome.INVALID, f"there is no metric {gate.cell.metric}")
+        return unjudged(gate, f"there is no metric {gate.cell.metric}")
     if definition.direction is Direction.NEITHER:
-        return unjudged(gate, Outcome.INVALID, f"{definition.id} has no worse direction and cannot be judged")
+        return unjudged(gate, f"{definition.id} has no worse direction and cannot be judged")
     if not (math.isfinite(gate.tolerance) and gate.tolerance >= 0):
-        return unjudged(gate, Outcome.INVALID, f"a tolerance of {gate.tolerance} allows no judgement")
+        return unjudged(gate, f"a tolerance of {gate.tolerance} allows no judgement")
     found = values_of(measurement, gate.cell)
     if isinstance(found, Absent):
-        return unjudged(gate, Outcome.INVALID, found.reason)
+        return unjudged(gate, found.reason)
     if not _comparable(found):
-        return unjudged(gate, Outcome.INVALID, "a value is not positive and finite, and has no logarithm to compare", found)
+        return unjudged(gate, "a value is not positive and finite, and has no logarithm to compare")
     return found
 
 
@@ -68,7 +68,9 @@ def weigh(gate: Gate, candidate: tuple[float, ...], documents: Sequence[Baseline
     if not sessions:
         return described(gate, candidate, Outcome.INCOMPARABLE, f"no baseline document holds {gate.cell} of {definition.id}")
     if not all(_comparable(session) for session in sessions):
-        return unjudged(gate, Outcome.INVALID, "a value of the baseline is not positive and finite, and has no logarithm", candidate)
+        return unjudged(
+            gate, Outcome.INVALID, "a value of the baseline is not positive and finite, and has no logarithm to compare", candidate
+        )
     return compare(candidate, sessions, sign=definition.direction.sign, prior_sd=definition.prior_sd)
 
 
@@ -96,7 +98,6 @@ def compared(
     reason: str,
     suspect: bool = False,
     underpowered: bool = False,
-    screen_delta: float | None = None,
 ) -> CellVerdict:
     """A cell that was compared, with all that the comparison says."""
     margin = comparison.margin(0.95)
@@ -117,7 +118,6 @@ def compared(
         sessions=len(comparison.history),
         underpowered=underpowered,
         suspect=suspect,
-        screen_delta=screen_delta,
         history=tuple(comparison.in_unit(value) for value in comparison.history),
         reasons=(reason,),
     )
