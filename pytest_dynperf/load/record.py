@@ -1,0 +1,68 @@
+"""An exchange that has ended, as a request record. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.load.sse import StreamContent, read_stream
+from pytest_dynperf.observation.completeness import Answer, failure_of
+from pytest_dynperf.observation.request_record import RequestRecord
+
+if TYPE_CHECKING:
+    from pytest_dynperf.load.connection import Exchange
+    from pytest_dynperf.workload.request import Request
+
+
+def record_of(exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool) -> RequestRecord:
+    """Parse and judge what was captured. About 3 µs a chunk."""
+    stream = exchange.stream
+    content = read_stream(stream.pieces) if stream.status == 200 else StreamContent()
+    answer = Answer(
+        http_status=stream.status,
+        body_excerpt=_excerpt(exchange),
+        interruption=exchange.interruption,
+        error=content.error,
+        malformed=_encoding_problem(exchange) or content.malformed,
+        done=content.done,
+        finish_reason=content.finish_reason,
+        content_chunks=len(content.chunk_ns),
+        completion_tokens=content.completion_tokens,
+    )
+    return RequestRecord(
+        request_id=request_id,
+        run=run,
+        index=request.index,
+        measured=measured,
+        isl_requested=request.isl,
+        osl_requested=request.osl,
+        scheduled_ns=exchange.due_ns,
+        sent_ns=exchange.sent_ns,
+        first_byte_ns=stream.first_byte_ns,
+        chunk_ns=tuple(content.chunk_ns),
+        end_ns=exchange.end_ns,
+        response_id=content.response_id,
+        http_status=stream.status,
+        finish_reason=content.finish_reason,
+        prompt_tokens=content.prompt_tokens,
+        completion_tokens=content.completion_tokens,
+        cached_tokens=content.cached_tokens,
+        server_ttft_s=content.server_ttft_s,
+        connection_reused=exchange.reused,
+        stamp=exchange.stamp,
+        coalesced=content.coalesced,
+        receive_lag_ns=exchange.largest_lag_ns,
+        error=failure_of(answer, osl_requested=request.osl, ignore_eos=ignore_eos),
+    )
+
+
+def _excerpt(exchange: Exchange) -> str:
+    stream = exchange.stream
+    if stream.status is None or stream.status == 200:
+        return ""
+    location = stream.headers.get("location")
+    return f"(redirects to {location}, which is not followed) {stream.body_excerpt()}" if location else stream.body_excerpt()
+
+
+def _encoding_problem(exchange: Exchange) -> str | None:
+    encoding = exchange.stream.headers.get("content-encoding", "identity")
+    return None if encoding == "identity" else f"the body is encoded as {encoding!r}, although only identity was accepted"

@@ -1,0 +1,237 @@
+"""Bytes out, and bytes in with the instant at which they came.
+
+Plain HTTP: a non-blocking socket on the loop's poller, with the kernel's receive stamps (``SO_TIMESTAMPNS``), so that a late event loop
+does not make the server look late. TLS: the loop's own transport, with stamps taken in user space, and :attr:`Transport.stamp` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pytest_dynperf.observation.request_record import Stamp
+
+if TYPE_CHECKING:
+    from pytest_dynperf.load.chat_request import Origin
+    from pytest_dynperf.load.clock import ClockOffset
+
+_SO_TIMESTAMPNS = 35  # Linux; the standard library has no name for it
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+_BUFFER_BYTES = 256 << 10
+
+
+class Receiver(Protocol):
+    """Who is told."""
+
+    def received(self, data: bytes | memoryview, stamp_ns: int, lag_ns: int | None) -> None:
+        """One read. ``stamp_ns`` is CLOCK_MONOTONIC; ``lag_ns`` is user minus kernel stamp, ``None`` where the kernel gave none.
+        ``data`` is valid during the call only.
+        """
+
+    def lost(self, error: Exception | None) -> None:
+        """The peer closed (``None``) or the connection broke. Called at most once, and never after ``close``."""
+
+
+class Transport(Protocol):
+    """One connection."""
+
+    stamp: Stamp
+
+    def send(self, data: bytes) -> None:
+        """Hand to the kernel what it takes now, and the rest when it can. Errors arrive as ``lost``."""
+
+    def sending(self) -> bool:
+        """Whether bytes are still waiting."""
+
+    def close(self) -> None:
+        """At once, without a farewell. May be called again."""
+
+
+class SocketTransport:
+    """A connected, non-blocking TCP socket."""
+
+    stamp = Stamp.KERNEL
+
+    def __init__(
+        self, connected: socket.socket, receiver: Receiver, clock: ClockOffset, loop: asyncio.AbstractEventLoop, buffer: memoryview
+    ) -> None:
+        self._socket = connected
+        self._receiver = receiver
+        self._clock = clock
+        self._loop = loop
+        self._buffer = buffer
+        self._unsent = memoryview(b"")
+        self._descriptor = connected.fileno()
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        loop.add_reader(self._descriptor, self._readable)
+
+    def send(self, data: bytes) -> None:
+        """As :class:`Transport` says."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+            self._loop.add_writer(self._descriptor, self._writable)
+
+    def sending(self) -> bool:
+        """As :class:`Transport` says."""
+        return bool(self._unsent)
+
+    def close(self) -> None:
+        """As :class:`Transport` says."""
+        if self._descriptor < 0:
+            return
+        self._loop.remove_reader(self._descriptor)
+        if self._unsent:
+            self._loop.remove_writer(self._descriptor)
+        self._descriptor = -1
+        self._socket.close()
+
+    def _lose(self, error: OSError | None) -> None:
+        if self._descriptor >= 0:
+            self.close()
+            self._receiver.lost(error)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent == len(self._unsent):
+            self._loop.remove_writer(self._descriptor)
+        self._unsent = self._unsent[sent:]
+
+    def _readable(self) -> None:
+        try:
+            size, ancillary, _, _ = self._socket.recvmsg_into((self._buffer,), _ANCILLARY_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        stamp_ns = monotonic_ns()
+        if not size:
+            self._lose(None)
+            return
+        # The kernel forgets it after some segments, and then acknowledges late: Dynamo's first tokens would come in one burst 24 ms later.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        lag_ns = None
+        for level, kind, value in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                kernel_ns = seconds * 1_000_000_000 + nanoseconds - self._clock.offset_ns
+                lag_ns, stamp_ns = stamp_ns - kernel_ns, kernel_ns
+        self._receiver.received(self._buffer[:size], stamp_ns, lag_ns)
+
+
+class LoopTransport(asyncio.Protocol):
+    """The event loop's own transport: the way to TLS."""
+
+    stamp = Stamp.USER
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver: Receiver | None = receiver
+        self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop after the handshake."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")
+        if self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop, after it has read and decrypted: the stamp is as late as that."""
+        stamp_ns = monotonic_ns()
+        if self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if self._receiver is not None:
+            self._receiver.received(data, stamp_ns, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop, once."""
+        self._socket = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(exc)
+
+    def send(self, data: bytes) -> None:
+        """As :class:`Transport` says."""
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def sending(self) -> bool:
+        """As :class:`Transport` says."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    def close(self) -> None:
+        """As :class:`Transport` says."""
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Dialer:
+    """Opens connections to one origin. The name is resolved once, so no request pays for it."""
+
+    def __init__(self, origin: Origin, clock: ClockOffset) -> None:
+        self._origin = origin
+        self._clock = clock
+        self._addresses: list[tuple[socket.AddressFamily, tuple[object, ...]]] = []
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))  # shared: a read is consumed before the next one
+        # The platform's trusted authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+        self._tls = ssl.create_default_context() if origin.tls else None
+
+    async def dial(self, receiver: Receiver) -> Transport:
+        """A new connection.
+
+        :raises OSError: when none of the origin's addresses accepts one (a certificate that is not trusted included).
+        """
+        loop = asyncio.get_running_loop()
+        if not self._addresses:
+            found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
+            self._addresses = [(family, address) for family, _, _, _, address in found]
+        for position, (family, address) in enumerate(self._addresses):
+            try:
+                transport = await self._dial(family, address, receiver, loop)
+            except OSError:
+                if position == len(self._addresses) - 1:
+                    raise
+            else:
+                self._addresses = self._addresses[position:]
+                return transport
+        msg = f"{self._origin.host} has no address"
+        raise OSError(msg)
+
+    async def _dial(
+        self, family: socket.AddressFamily, address: tuple[object, ...], receiver: Receiver, loop: asyncio.AbstractEventLoop
+    ) -> Transport:
+        if self._tls is not None:
+            _, transport = await loop.create_connection(
+                lambda: LoopTransport(receiver), str(address[0]), self._origin.port, ssl=self._tls, server_hostname=self._origin.host
+            )
+            return transport
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connecting.settimeout(0)
+            await loop.sock_connect(connecting, address)
+        except BaseException:
+            connecting.close()
+            raise
+        return SocketTransport(connecting, receiver, self._clock, loop, self._buffer)
