@@ -1,0 +1,192 @@
+"""The report for people: one self-contained HTML file that opens from disk, without a network, under a strict content security policy.
+
+Everything stands in the markup; the script only filters and folds. Text from outside is escaped by the templates, never marked as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pytest_dynperf.report import chart, interval_bar, wording
+from pytest_dynperf.report.meaning import in_catalogue_order, label, meaning
+from pytest_dynperf.report.rows import Row, provenance_changes, rows
+from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
+from pytest_dynperf.report.sweep import sweeps
+from pytest_dynperf.run_directory import safe_name
+from pytest_dynperf.verdict.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_dynperf.metrics.definition import Cell
+
+_FAILED = (Outcome.REGRESSED, Outcome.INVALID)
+_WAITING = (Outcome.NO_BASELINE, Outcome.INCOMPARABLE, Outcome.IMPROVED, Outcome.INCONCLUSIVE)
+_CARDS = 3
+_FEW_ROWS = 16
+"""Unchanged rows up to here are not folded when there is nothing else to show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricLine:
+    """A cell that was not judged: its values per run as text, or why there are none."""
+
+    name: str
+    id: str
+    values: tuple[str, ...]
+    absent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseView:
+    """One case on the page. ``rows`` are its judged cells, ``others`` the rest; ``anchor`` is unique within the page."""
+
+    result: CaseResult
+    anchor: str
+    rows: tuple[Row, ...]
+    others: tuple[MetricLine, ...]
+    changes: tuple[tuple[str, str, str], ...]
+
+    @property
+    def kind(self) -> str:
+        """The class of the outcome: ``no-baseline``."""
+        return kind(self.result.verdict.outcome)
+
+
+def render(report: SessionReport) -> str:
+    """The whole page. Its size grows by some 20 kB a case.
+
+    :raises ValueError: when a number is not finite.
+    """
+    results = [withheld(result) for result in report.results]
+    views = _views(results)
+    table = [(view, row) for view in views for row in view.rows]
+    found = sweeps(results)
+    style = files("pytest_dynperf.report").joinpath("static/report.css").read_text("utf-8")
+    script = files("pytest_dynperf.report").joinpath("static/report.js").read_text("utf-8")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            policy=content_security_policy(style, script),
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            sentence=wording.verdict_sentence(report),
+            worst=max((result.verdict.outcome for result in results), default=None),
+            counts=wording.counts(results),
+            views=views,
+            cards=[view for view in views if view.result.verdict.outcome in _FAILED][:_CARDS],
+            failed=sum(result.verdict.outcome in _FAILED for result in results),
+            waiting=[view for view in views if view.result.verdict.outcome in _WAITING],
+            changed=[pair for pair in table if pair[1].cell.outcome is not Outcome.UNCHANGED],
+            unchanged=[pair for pair in table if pair[1].cell.outcome is Outcome.UNCHANGED],
+            few_rows=_FEW_ROWS,
+            compared=any(row.cell.delta is not None for _, row in table),
+            extent=interval_bar.extent_of(row.cell.interval for _, row in table if row.cell.interval is not None),
+            environments=_environments(results),
+            changes=_changes(results),
+            sweeps=found,
+        )
+    )
+
+
+def content_security_policy(style: str, script: str) -> str:
+    """Nothing may be loaded; only this style sheet and this script may run, by their hashes."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def kind(outcome: Outcome) -> str:
+    """The outcome as a CSS class: ``no-baseline``."""
+    return outcome.text.replace(" ", "-")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pytest_dynperf.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        chart=chart, interval_bar=interval_bar, wording=wording, label=label, meaning=meaning, kind=kind, Outcome=Outcome, link=_link
+    )
+    return environment
+
+
+def _link(path: str) -> str:
+    """A file of the run directory, relative to the page in it; whatever the path says, it stays relative."""
+    return "./" + quote(path.lstrip("/"))
+
+
+def _views(results: Sequence[CaseResult]) -> list[CaseView]:
+    """Worst first, like the table."""
+    ordered = sorted(results, key=lambda result: -result.verdict.outcome)
+    views = []
+    taken: set[str] = set()
+    for result in ordered:
+        anchor = f"case-{safe_name(result.case.name)}"
+        while anchor in taken:
+            anchor += "-"
+        taken.add(anchor)
+        views.append(
+            CaseView(
+                result=result,
+                anchor=anchor,
+                rows=tuple(rows([result])),
+                others=_other_metrics(result),
+                changes=tuple(provenance_changes(result)),
+            )
+        )
+    return views
+
+
+def _other_metrics(result: CaseResult) -> tuple[MetricLine, ...]:
+    if result.measurement is None:
+        return ()
+    judged = {cell.cell for cell in result.verdict.cells}
+    cells = {cell: None for run in result.measurement.runs for cell in (*run.values, *run.absent) if cell not in judged}
+    return tuple(_metric_line(cell, result) for cell in in_catalogue_order(cells))
+
+
+def _metric_line(cell: Cell, result: CaseResult) -> MetricLine:
+    runs = result.measurement.runs if result.measurement else ()
+    unit = meaning(cell.metric, result.unknown_metrics).unit
+    seen = any(cell in run.values for run in runs)
+    reasons = [run.absent[cell].reason for run in runs if cell in run.absent]
+    return MetricLine(
+        name=label(cell),
+        id=cell.metric,
+        values=tuple(wording.quantity(run.values.get(cell), unit) for run in runs),
+        absent=None if seen else wording.absent(reasons[0] if reasons else ""),
+    )
+
+
+def _environments(results: Sequence[CaseResult]) -> list[tuple[str, dict[str, str], dict[str, str]]]:
+    """Each environment once: name, key, provenance."""
+    found = {result.environment.name: result.environment for result in results if result.environment is not None}
+    return [(name, dict(sorted(one.key.items())), dict(sorted(one.provenance.items()))) for name, one in found.items()]
+
+
+def _changes(results: Sequence[CaseResult]) -> list[tuple[str, str, str, int]]:
+    """What differs from the baselines' provenance, and for how many cases: name, before, now, cases."""
+    tally: dict[tuple[str, str, str], int] = {}
+    for result in results:
+        for change in provenance_changes(result):
+            tally[change] = tally.get(change, 0) + 1
+    return [(*change, number) for change, number in sorted(tally.items())]
