@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.errors import DynperfError
     from pytest_dynperf.metrics.definition import Cell
+    from pytest_dynperf.plugin.performance import Perf
     from pytest_dynperf.quantity import Absent, Direction, Quantity, Unit
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.expectation import Expectation, Gate
@@ -28,6 +29,7 @@ _PUBLIC = {
     "Endpoint": "endpoint",
     "Expectation": "scenario.expectation",
     "Gate": "scenario.expectation",
+    "Perf": "plugin.performance",
     "Quantity": "quantity",
     "Topology": "scenario.topology",
     "Traffic": "scenario.traffic",
@@ -43,6 +45,7 @@ __all__ = [
     "Endpoint",
     "Expectation",
     "Gate",
+    "Perf",
     "Quantity",
     "Topology",
     "Traffic",

@@ -52,14 +52,15 @@ class Perf:
 
         self._begun_s = now_s()
         conduct = self._state.the_conduct()
+        failed = False
         try:
             self._measured = measure(self.case, conduct)
         except DynperfError as error:
-            self._measured = failed_deployment(error)
-            self.check()
+            self._measured, failed = failed_deployment(error), True
         finally:
-            if self._state.live is not None:
-                self._state.live.clear()
+            self._clear_live_line()
+        if failed:
+            self.check()
         return self._measured.measurement
 
     def check(self) -> Verdict:
@@ -72,8 +73,7 @@ class Perf:
         try:
             judged = check(self.case, self._measured, self._state.the_conduct())
         finally:
-            if self._state.live is not None:
-                self._state.live.clear()
+            self._clear_live_line()
         self._verdict = judged.verdict
         result = self._result(judged)
         self._record(result)
@@ -83,9 +83,13 @@ class Perf:
     def give_up(self, reason: str) -> None:
         """Record the case as invalid because the test never asked for a verdict."""
         from pytest_dynperf.session.conduct import Judged
-        from pytest_dynperf.verdict.combine import invalid
+        from pytest_dynperf.verdict.judge import invalid
 
         self._record(self._result(Judged(verdict=invalid((reason,), self.case.expectation), confirmation=None, baseline_provenance={})))
+
+    def _clear_live_line(self) -> None:
+        if self._state.live is not None:
+            self._state.live.clear()
 
     def _record(self, result: CaseResult) -> None:
         from pytest_dynperf.report.json_file import encode_result
@@ -98,7 +102,7 @@ class Perf:
 
         measured = self._measured
         fresh = judged.confirmation
-        command = repeat_command(self._item.nodeid, self._state)
+        command = repeat_command(self._item.nodeid, self.case.platform, self._state)
         return CaseResult(
             case=self.case,
             node_id=self._item.nodeid,
@@ -121,10 +125,10 @@ def _reason_for(verdict: Verdict) -> str:
     return ' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else ""
 
 
-def repeat_command(node_id: str, state: State) -> str:
+def repeat_command(node_id: str, platform: str, state: State) -> str:
     """The command that measures one case again with the same options."""
     settings = state.make_settings()
-    words = ["pytest", node_id.partition("@")[0], f"--gpu={settings.gpu}"]
+    words = ["pytest", node_id.partition("@")[0], f"--gpu={platform}"]
     if settings.endpoint_url is not None:
         words += [f"--dynperf-endpoint={settings.endpoint_url}", f"--dynperf-model={settings.model}"]
     for name, value in (

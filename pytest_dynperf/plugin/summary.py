@@ -50,9 +50,11 @@ def announce(state: State, lines: Iterable[str]) -> None:
 def prepare(state: State) -> None:
     """Find out now, not after hours, that the results could not be kept.
 
-    :raises pytest.UsageError: when the report directory cannot be written, or baselines were asked for from a dirty tree.
+    :raises pytest.UsageError: when the report directory cannot be written, another session measures on this
+        host, or baselines were asked for from a dirty tree.
     """
     from pytest_dynperf.run_directory import RunDirectory
+    from pytest_dynperf.session.deployments import check_host_is_free
     from pytest_dynperf.session.work_tree import uncommitted
 
     settings = state.make_settings()
@@ -62,6 +64,10 @@ def prepare(state: State) -> None:
     except RunDirectoryError as error:
         msg = f"{error} (--dynperf-reports=DIR)"
         raise pytest.UsageError(msg) from None
+    try:
+        check_host_is_free(settings)
+    except DynperfError as error:
+        raise pytest.UsageError(str(error)) from None
     if settings.update == "write":
         dirty = uncommitted(settings.rootdir, settings.baselines)
         if dirty:

@@ -24,9 +24,8 @@ from pytest_dynperf.measurement.run import summarise
 from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.session.deployments import with_gpu_count
 from pytest_dynperf.session.prompts import prompt_source
-from pytest_dynperf.verdict.combine import invalid
 from pytest_dynperf.verdict.confirmation import confirm
-from pytest_dynperf.verdict.judge import judge
+from pytest_dynperf.verdict.judge import invalid, judge
 from pytest_dynperf.verdict.sequential import Step, next_step
 from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.synthetic import synthetic_requests

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.session.plan import Settings
 
 
+OTHER_XDIST_WORKERS_S = 86400.0
+"""How long an xdist worker waits for its siblings: as long as a night's cases may take. The lock is free the moment its holder is gone."""
+
+
 class Deployments:
     """Owner of the running deployment and of the host lease of one process.
 
@@ -109,7 +113,11 @@ class Deployments:
         if self._lease is None:
             self._say("waiting for the host lease")
             self._lease = acquire_host(
-                settings.session_id, directory=default_directory(), wait_s=settings.lease_wait_s, describe=f"pytest in {settings.rootdir}"
+                settings.session_id,
+                directory=default_directory(),
+                wait_s=settings.lease_wait_s,
+                describe=f"pytest in {settings.rootdir}",
+                same_session_wait_s=OTHER_XDIST_WORKERS_S,
             )
         if settings.endpoint_url is not None:
             self._say(f"attaching to {settings.endpoint_url}")
@@ -123,6 +131,15 @@ class Deployments:
             cache_directory=settings.cache_directory,
             log_path=lambda service: self._run_directory.log(name, service),
         )
+
+
+def check_host_is_free(settings: Settings) -> None:
+    """Find out before the first case that another session measures here, unless the options say to wait for it.
+
+    :raises LeaseHeld: naming who measures.
+    """
+    if settings.lease_wait_s <= 0:
+        acquire_host(settings.session_id, directory=default_directory(), describe=f"pytest in {settings.rootdir}").release()
 
 
 def attached_endpoint(settings: Settings) -> Endpoint:
