@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pytest_dynperf.report.wording import digits
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -28,13 +26,16 @@ _MAX_NAMED_TICKS = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """``points`` are single runs, ``line`` the medians, ``baseline`` those of the baseline; each as (x, y). ``notes``: texts at places."""
+    """``points`` are single runs, ``line`` the medians, ``baseline`` those of the baseline; each as (x, y). ``notes``: texts at places.
+
+    ``line`` and ``baseline`` hold ``None`` where a case has no such value: the line is broken there.
+    """
 
     label: str
     style: int
     points: tuple[Point, ...]
-    line: tuple[Point, ...] = ()
-    baseline: tuple[Point, ...] = ()
+    line: tuple[Point | None, ...] = ()
+    baseline: tuple[Point | None, ...] = ()
     notes: tuple[tuple[float, float, str], ...] = ()
 
 
@@ -68,7 +69,7 @@ def draw(chart: Chart, *, anchor: str) -> Markup:
 
     :raises ValueError: when no series has a point: a chart of nothing must not be drawn.
     """
-    everything = [point for series in chart.series for point in (*series.points, *series.line, *series.baseline)]
+    everything = [point for series in chart.series for point in (*series.points, *series.line, *series.baseline) if point is not None]
     if not everything:
         msg = f"chart {chart.title!r} has no point"
         raise ValueError(msg)
@@ -86,8 +87,8 @@ def draw(chart: Chart, *, anchor: str) -> Markup:
                 '<svg class="chart" role="img" viewBox="0 0 {0} {1}" aria-labelledby="{2}-t {2}-d">'
                 '<title id="{2}-t">{3}</title><desc id="{2}-d">{4}</desc>'
             ).format(_WIDTH, _HEIGHT, anchor, chart.title, chart.description),
-            *(_tick_y(y(tick), digits(tick)) for tick in ticks_y),
-            *(_tick_x(x(tick), digits(tick)) for tick in named_x),
+            *(_tick_y(y(tick), _tick_text(tick)) for tick in ticks_y),
+            *(_tick_x(x(tick), _tick_text(tick)) for tick in named_x),
             Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(
                 (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, chart.x_label
             ),
@@ -110,6 +111,10 @@ def nice_ticks(top: float) -> list[float]:
     return [step * index for index in range(math.ceil(top / step - 1e-9) + 1)]
 
 
+def _tick_text(value: float) -> str:
+    return f"{value:,.10g}"
+
+
 def _thinned(values: Sequence[float]) -> list[float]:
     step = math.ceil(len(values) / _MAX_NAMED_TICKS)
     return list(values[::step])
@@ -127,15 +132,30 @@ def _tick_x(at: float, text: str) -> Markup:
 
 def _series(series: Series, x: _Scale, y: _Scale) -> Markup:
     parts = [Markup('<g class="s{}">').format(series.style % SERIES_STYLES)]
-    for kind, points in (("baseline", series.baseline), ("median", series.line)):
-        if points:
-            path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in points)
+    for kind, line in (("baseline", series.baseline), ("median", series.line)):
+        for piece in _pieces(line):
+            places = [(x(px), y(py)) for px, py in piece]
+            if len(places) == 1:
+                ((at_x, at_y),) = places
+                places = [(at_x - 9, at_y), (at_x + 9, at_y)]
+            path = " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
             parts.append(Markup('<polyline class="{}" points="{}"/>').format(kind, path))
     parts += [mark(series.style, x(px), y(py)) for px, py in series.points]
     parts += [
         Markup('<text class="note" x="{:.1f}" y="{:.1f}">{}</text>').format(x(px) + 7, y(py) + 4, text) for px, py, text in series.notes
     ]
     return Markup("").join([*parts, Markup("</g>")])
+
+
+def _pieces(line: Sequence[Point | None]) -> list[list[Point]]:
+    """The unbroken parts of a line."""
+    pieces: list[list[Point]] = [[]]
+    for point in line:
+        if point is None:
+            pieces.append([])
+        else:
+            pieces[-1].append(point)
+    return [piece for piece in pieces if piece]
 
 
 def mark(style: int, at_x: float, at_y: float) -> Markup:

@@ -26,6 +26,7 @@ from pytest_dynperf.verdict.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.metrics.definition import Cell
 
 _FAILED = (Outcome.REGRESSED, Outcome.INVALID)
@@ -37,7 +38,7 @@ _FEW_ROWS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricLine:
-    """A cell that was not judged: its values per run as text, or why there are none."""
+    """A cell of one session of runs: its values per run as text, or why there are none."""
 
     name: str
     id: str
@@ -47,12 +48,18 @@ class MetricLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """One case on the page. ``rows`` are its judged cells, ``others`` the rest; ``anchor`` is unique within the page."""
+    """One case on the page. ``rows`` are its judged cells, ``others`` the rest, ``confirming`` what the fresh session saw
+    of the judged ones; ``anchor`` is unique within the page.
+
+    ``shown`` is its name in tables: without the suite where the session has one suite only.
+    """
 
     result: CaseResult
     anchor: str
+    shown: str
     rows: tuple[Row, ...]
     others: tuple[MetricLine, ...]
+    confirming: tuple[MetricLine, ...]
     changes: tuple[tuple[str, str, str], ...]
 
     @property
@@ -68,7 +75,7 @@ def render(report: SessionReport) -> str:
     """
     results = [withheld(result) for result in report.results]
     views = _views(results)
-    table = [(view, row) for view in views for row in view.rows]
+    table = _table(views)
     found = sweeps(results)
     style = files("pytest_dynperf.report").joinpath("static/report.css").read_text("utf-8")
     script = files("pytest_dynperf.report").joinpath("static/report.js").read_text("utf-8")
@@ -87,11 +94,11 @@ def render(report: SessionReport) -> str:
             cards=[view for view in views if view.result.verdict.outcome in _FAILED][:_CARDS],
             failed=sum(result.verdict.outcome in _FAILED for result in results),
             waiting=[view for view in views if view.result.verdict.outcome in _WAITING],
-            changed=[pair for pair in table if pair[1].cell.outcome is not Outcome.UNCHANGED],
-            unchanged=[pair for pair in table if pair[1].cell.outcome is Outcome.UNCHANGED],
+            changed=[(view, row) for view, row in table if row is None or row.cell.outcome is not Outcome.UNCHANGED],
+            unchanged=[(view, row) for view, row in table if row is not None and row.cell.outcome is Outcome.UNCHANGED],
             few_rows=_FEW_ROWS,
-            compared=any(row.cell.delta is not None for _, row in table),
-            extent=interval_bar.extent_of(row.cell.interval for _, row in table if row.cell.interval is not None),
+            compared=any(row.cell.delta is not None for _, row in table if row is not None),
+            extent=interval_bar.extent_of(row.cell.interval for _, row in table if row is not None and row.cell.interval is not None),
             environments=_environments(results),
             changes=_changes(results),
             sweeps=found,
@@ -137,6 +144,7 @@ def _link(path: str) -> str:
 def _views(results: Sequence[CaseResult]) -> list[CaseView]:
     """Worst first, like the table."""
     ordered = sorted(results, key=lambda result: -result.verdict.outcome)
+    one_suite = len({result.case.suite for result in results}) == 1
     views = []
     taken: set[str] = set()
     for result in ordered:
@@ -148,12 +156,25 @@ def _views(results: Sequence[CaseResult]) -> list[CaseView]:
             CaseView(
                 result=result,
                 anchor=anchor,
+                shown=result.case.case_id if one_suite else result.case.name,
                 rows=tuple(rows([result])),
                 others=_other_metrics(result),
+                confirming=_confirming_metrics(result),
                 changes=tuple(provenance_changes(result)),
             )
         )
     return views
+
+
+def _table(views: Sequence[CaseView]) -> list[tuple[CaseView, Row | None]]:
+    """A line per judged cell; one without numbers for a case that is invalid or has no cell."""
+    lines: list[tuple[CaseView, Row | None]] = []
+    for view in views:
+        if view.rows and view.result.verdict.outcome is not Outcome.INVALID:
+            lines += [(view, row) for row in view.rows]
+        else:
+            lines.append((view, None))
+    return lines
 
 
 def _other_metrics(result: CaseResult) -> tuple[MetricLine, ...]:
@@ -161,11 +182,16 @@ def _other_metrics(result: CaseResult) -> tuple[MetricLine, ...]:
         return ()
     judged = {cell.cell for cell in result.verdict.cells}
     cells = {cell: None for run in result.measurement.runs for cell in (*run.values, *run.absent) if cell not in judged}
-    return tuple(_metric_line(cell, result) for cell in in_catalogue_order(cells))
+    return tuple(_metric_line(cell, result.measurement.runs, result) for cell in in_catalogue_order(cells))
 
 
-def _metric_line(cell: Cell, result: CaseResult) -> MetricLine:
-    runs = result.measurement.runs if result.measurement else ()
+def _confirming_metrics(result: CaseResult) -> tuple[MetricLine, ...]:
+    if result.confirmation is None:
+        return ()
+    return tuple(_metric_line(cell.cell, result.confirmation.runs, result) for cell in result.verdict.cells)
+
+
+def _metric_line(cell: Cell, runs: Sequence[Run], result: CaseResult) -> MetricLine:
     unit = meaning(cell.metric, result.unknown_metrics).unit
     seen = any(cell in run.values for run in runs)
     reasons = [run.absent[cell].reason for run in runs if cell in run.absent]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.quantity import Direction, Unit
@@ -139,6 +140,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def instant(stamp: str) -> str:
+    """``2026-11-21 03:05:01 UTC`` of the stamp ``20261121T030501Z``; any other text as it is."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except ValueError:
+        return stamp
+
+
 def counted(number: int, noun: str) -> str:
     """``1 case``, ``4 cases``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -161,7 +170,7 @@ def counts_sentence(results: Sequence[CaseResult]) -> str:
 
 
 def verdict_sentence(report: SessionReport) -> str:
-    """The session in a sentence: ``1 of 4 cases regressed: sweep/agg-c4; 1 is invalid.`` Before it, whether the session is incomplete."""
+    """The session in a sentence: ``1 of 4 cases regressed: agg-c4; 1 is invalid.`` Before it, whether the session is incomplete."""
     sentences = [] if report.complete else [_incomplete(report)]
     if not report.results:
         return " ".join([*sentences, "No case was measured."])
@@ -169,9 +178,11 @@ def verdict_sentence(report: SessionReport) -> str:
     worst, *others = tally
     predicate = _PREDICATES[worst][0 if tally[worst] == 1 else 1]
     text = f"{tally[worst]} of {counted(len(report.results), 'case')} {predicate}"
-    if len(tally) == 1 and worst is Outcome.UNCHANGED:
+    if len(tally) == 1 and worst is not Outcome.REGRESSED:
         return " ".join([*sentences, f"{text}."])
-    text += ": " + _named([result.case.name for result in report.results if result.verdict.outcome is worst])
+    one_suite = len({result.case.suite for result in report.results}) == 1
+    worst_cases = [result.case for result in report.results if result.verdict.outcome is worst]
+    text += ": " + _named([case.case_id if one_suite else case.name for case in worst_cases])
     rest = [f"{tally[outcome]} {_PREDICATES[outcome][0 if tally[outcome] == 1 else 1]}" for outcome in others]
     return " ".join([*sentences, "; ".join([text, *rest]) + "."])
 
