@@ -68,9 +68,7 @@ def weigh(gate: Gate, candidate: tuple[float, ...], documents: Sequence[Baseline
     if not sessions:
         return described(gate, candidate, Outcome.INCOMPARABLE, f"no baseline document holds {gate.cell} of {definition.id}")
     if not all(_comparable(session) for session in sessions):
-        return unjudged(
-            gate, Outcome.INVALID, "a value of the baseline is not positive and finite, and has no logarithm to compare", candidate
-        )
+        return unjudged(gate, "a value of the baseline is not positive and finite, and has no logarithm to compare", candidate)
     return compare(candidate, sessions, sign=definition.direction.sign, prior_sd=definition.prior_sd)
 
 

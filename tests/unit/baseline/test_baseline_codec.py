@@ -1,0 +1,177 @@
+"""Round trip, and every way in which a file can be no document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_dynperf.baseline.codec import decode, encode
+from pytest_dynperf.baseline.document import Baseline, BaselineRun
+from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.measurement.measurement import Distribution
+from pytest_dynperf.metrics.catalogue import CATALOGUE, cells
+from tests.fakes.observations import ITL, THROUGHPUT, TTFT, document_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILE = Path("baselines/mocker/smoke/case/20261121T070000Z-s000.json")
+DOCUMENT = document_of({TTFT: (0.0501234567, 0.05, 0.052), THROUGHPUT: (96.0, 97.0, 98.0)})
+
+numbers = st.floats(min_value=-1e9, max_value=1e9).map(lambda value: float(f"{value:.5g}"))
+texts = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=3)
+distributions = st.builds(
+    Distribution,
+    n=st.integers(0, 10**12),
+    mean=numbers,
+    sd_log=st.none() | numbers,
+    minimum=numbers,
+    maximum=numbers,
+    percentiles=st.dictionaries(st.sampled_from(("p1", "p50", "p99.9")), numbers),
+)
+runs = st.builds(
+    BaselineRun,
+    values=st.dictionaries(st.sampled_from(cells()), numbers, max_size=6),
+    distributions=st.dictionaries(st.sampled_from(sorted(CATALOGUE)), distributions, max_size=2),
+    requests=st.integers(0, 10**12),
+    errors=st.integers(0, 10**12),
+    duration_s=numbers,
+)
+documents = st.builds(
+    Baseline,
+    suite=st.text(min_size=1, max_size=8),
+    case_id=st.text(min_size=1, max_size=8),
+    session_id=st.text(min_size=1, max_size=8),
+    stamp=st.just("20261121T070501Z"),
+    environment_name=st.text(min_size=1, max_size=8),
+    key=texts,
+    provenance=texts,
+    units=st.just({name: definition.unit.value for name, definition in CATALOGUE.items()}),
+    runs=st.lists(runs, min_size=3, max_size=4).map(tuple),
+    epoch=st.integers(0, 99),
+    reason=st.none() | st.text(min_size=1, max_size=8),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents)
+def test_round_trip(document: Baseline) -> None:
+    text = encode(document)
+    assert decode(text, file=FILE) == document
+    assert encode(decode(text, file=FILE)) == text
+
+
+def test_text_is_for_people_and_for_diffs() -> None:
+    text = encode(DOCUMENT)
+    assert text.endswith("}\n")
+    table = json.loads(text)
+    assert list(table) == sorted(table)
+    assert table["schema"] == 1
+    assert table["runs"][0]["values"] == {"output_token_throughput.v1/value": 96.0, "time_to_first_token.v1/p50": 0.050123}
+    assert table["units"] == {"output_token_throughput.v1": "tokens/s", "time_to_first_token.v1": "s"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_not_written(value: float) -> None:
+    with pytest.raises(BaselineError, match="not finite"):
+        encode(document_of({ITL: (0.01, value, 0.01)}))
+
+
+def changed(change: Callable[[dict[str, object]], object]) -> str:
+    table = json.loads(encode(DOCUMENT))
+    change(table)
+    return json.dumps(table)
+
+
+def run_changed(**changes: object) -> str:
+    return changed(lambda table: table["runs"][1].update(changes))  # type: ignore[index]
+
+
+def without(name: str) -> str:
+    return changed(lambda table: table.pop(name))
+
+
+DISTRIBUTION: dict[str, object] = {"n": 3, "mean": 1.0, "sd_log": None, "min": 1.0, "max": 1.0, "percentiles": {}}
+
+BAD = {
+    "empty": ("", "Expecting value"),
+    "half": (encode(DOCUMENT)[:200], "not a baseline document"),
+    "not json": ("schema = 1", "not a baseline document"),
+    "list": ("[]", "must be an object"),
+    "nan": (encode(DOCUMENT).replace("96.0", "NaN"), "NaN is not a number"),
+    "infinity": (encode(DOCUMENT).replace("96.0", "-Infinity"), "-Infinity is not a number"),
+    "overflow": (encode(DOCUMENT).replace("96.0", "1e999"), "finite number"),
+    "huge whole number": (encode(DOCUMENT).replace("96.0", "1" + "0" * 400), "finite number"),
+    "endless digits": (encode(DOCUMENT).replace("96.0", "1" * 5000), "not a baseline document"),
+    "deep": ("[" * 100_000, "too deeply"),
+    "twice": (encode(DOCUMENT).replace('"epoch": 0', '"epoch": 0, "epoch": 1'), "'epoch' is there twice"),
+    "ours and theirs": (encode(DOCUMENT).replace(' "epoch": 0', '<<<<<<< HEAD\n "epoch": 0'), "conflict markers"),
+    "marker without label": (encode(DOCUMENT) + "<<<<<<<", "conflict markers"),
+    "newer": (changed(lambda table: table.update(schema=2)), "Upgrade pytest-dynperf"),
+    "newer and other": ('{"schema": 7, "cells": []}', "Upgrade pytest-dynperf"),
+    "schema 0": (changed(lambda table: table.update(schema=0)), "schema 0 does not exist"),
+    "schema text": (changed(lambda table: table.update(schema="1")), "'schema'"),
+    "schema true": (changed(lambda table: table.update(schema=True)), "'schema'"),
+    "extra": (changed(lambda table: table.update(reson="x")), "did you mean 'reason'"),
+    "stamp": (changed(lambda table: table.update(stamp="2026-11-21")), "expected UTC"),
+    "suite": (changed(lambda table: table.update(suite="")), "'suite'"),
+    "case": (changed(lambda table: table.update(case_id=7)), "'case_id'"),
+    "key": (changed(lambda table: table.update(key={"gpus": 2})), "'gpus'"),
+    "key list": (changed(lambda table: table.update(key=[])), "'key'"),
+    "epoch": (changed(lambda table: table.update(epoch=-1)), "'epoch'"),
+    "reason": (changed(lambda table: table.update(reason=1)), "'reason'"),
+    "runs": (changed(lambda table: table.update(runs={})), "runs must be"),
+    "two runs": (changed(lambda table: table.update(runs=table["runs"][:2])), "at least 3"),  # type: ignore[index]
+    "unknown unit": (changed(lambda table: table["units"].update({"time_to_first_token.v1": "sec"})), "'sec'"),  # type: ignore[attr-defined]
+    "other unit": (changed(lambda table: table["units"].update({"time_to_first_token.v1": "tokens"})), "its unit is s"),  # type: ignore[attr-defined]
+    "no unit": (changed(lambda table: table["units"].pop("time_to_first_token.v1")), "units lacks"),  # type: ignore[attr-defined]
+    "cell": (run_changed(values={"time_to_first_token p50": 1.0}), "expected metric.v1/statistic"),
+    "value text": (run_changed(values={"time_to_first_token.v1/p50": "0.05"}), "finite number"),
+    "value null": (run_changed(values={"time_to_first_token.v1/p50": None}), "finite number"),
+    "value true": (run_changed(values={"time_to_first_token.v1/p50": True}), "finite number"),
+    "values list": (run_changed(values=[]), "runs[1].values"),
+    "requests": (run_changed(requests=1.5), "'requests'"),
+    "duration": (run_changed(duration_s="1"), "'duration_s'"),
+    "run key": (run_changed(warmth=1), "'warmth'"),
+    "distribution": (run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "n": "3"}}), "'n'"),
+    "distribution key": (run_changed(distributions={"time_to_first_token.v1": {"n": 3}}), "lacks 'max'"),
+    "distribution unit": (run_changed(distributions={"request_latency.v1": DISTRIBUTION}), "units lacks"),
+    "percentile": (run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "percentiles": {"p1": []}}}), "'p1'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_text_is_refused_with_file_and_remedy(name: str) -> None:
+    text, expected = BAD[name]
+    with pytest.raises(BaselineError) as caught:
+        decode(text, file=FILE)
+    message = str(caught.value)
+    assert expected in message
+    assert str(FILE) in message
+    assert any(remedy in message for remedy in ("Restore", "Upgrade", "take either side")), message
+
+
+@pytest.mark.parametrize("name", sorted(json.loads(encode(DOCUMENT))))
+def test_every_key_is_needed(name: str) -> None:
+    with pytest.raises(BaselineError, match=f"'{name}'"):
+        decode(without(name), file=FILE)
+
+
+@pytest.mark.parametrize("name", ["values", "distributions", "requests", "errors", "duration_s"])
+def test_every_key_of_a_run_is_needed(name: str) -> None:
+    with pytest.raises(BaselineError, match=name):
+        decode(changed(lambda table: table["runs"][2].pop(name)), file=FILE)  # type: ignore[index]
+
+
+def test_whole_numbers_are_numbers() -> None:
+    assert decode(encode(DOCUMENT).replace("96.0", "96"), file=FILE).runs[0].values[THROUGHPUT] == 96.0
+
+
+def test_a_retired_metric_stays_readable() -> None:
+    text = encode(DOCUMENT).replace("time_to_first_token.v1", "time_to_first_token.v0")
+    assert "time_to_first_token.v0" in decode(text, file=FILE).units

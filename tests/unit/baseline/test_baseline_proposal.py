@@ -1,0 +1,104 @@
+"""What becomes a document, what is refused, and what binds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.baseline.codec import decode, encode
+from pytest_dynperf.baseline.proposal import binding_key, propose
+from pytest_dynperf.environment import Environment
+from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.measurement.measurement import Measurement
+from pytest_dynperf.scenario.case import Case
+from pytest_dynperf.scenario.topology import Role, Topology
+from tests.fakes.observations import EXPECTATION, THROUGHPUT, TRAFFIC, TTFT, measurement_of
+
+if TYPE_CHECKING:
+    from pytest_dynperf.baseline.document import Baseline
+
+CASE = Case(
+    suite="smoke",
+    case_id="agg-isl256-osl3-c4",
+    question="?",
+    platform="mocker",
+    topology=Topology(engine="mocker", model="tiny"),
+    traffic=TRAFFIC,
+    expectation=EXPECTATION,
+)
+ENVIRONMENT = Environment(platform="mocker", key={"cpu.model": "Xeon"}, provenance={"dynamo.version": "1.4.2"})
+MEASUREMENT = measurement_of({TTFT: (0.05, 0.051, 0.052), THROUGHPUT: (96.0, 97.0, 98.0)})
+
+
+def proposal(measurement: Measurement = MEASUREMENT, environment: Environment = ENVIRONMENT) -> Baseline:
+    return propose(
+        measurement,
+        case=CASE,
+        environment=environment,
+        key=binding_key(CASE, environment),
+        session_id="s1",
+        stamp="20261121T070501Z",
+        epoch=2,
+        reason="new kernel",
+    )
+
+
+def test_a_proposal_is_what_was_measured() -> None:
+    document = proposal()
+    assert [run.values for run in document.runs] == [run.values for run in MEASUREMENT.runs]
+    assert document.units == {"time_to_first_token.v1": "s", "output_token_throughput.v1": "tokens/s"}
+    assert (document.suite, document.case_id, document.environment_name) == ("smoke", CASE.case_id, ENVIRONMENT.name)
+    assert (document.epoch, document.reason, document.provenance) == (2, "new kernel", {"dynamo.version": "1.4.2"})
+    assert decode(encode(document), file=Path("x.json")) == document
+
+
+@pytest.mark.parametrize(
+    ("measurement", "expected"),
+    [
+        (replace(MEASUREMENT, problems=("the worker went away",)), "the worker went away"),
+        (Measurement(runs=MEASUREMENT.runs[:2]), "2 runs"),
+        (Measurement(runs=()), "0 runs"),
+        (Measurement(runs=(*MEASUREMENT.runs, replace(MEASUREMENT.runs[0], problems=("late",)))), "late"),
+    ],
+)
+def test_what_must_not_be_judged_is_no_baseline(measurement: Measurement, expected: str) -> None:
+    with pytest.raises(BaselineError, match=expected):
+        proposal(measurement)
+
+
+def test_an_unknown_environment_is_no_baseline() -> None:
+    with pytest.raises(BaselineError, match="--dynperf-environment"):
+        proposal(environment=replace(ENVIRONMENT, may_be_baseline=False))
+
+
+BINDING = {
+    "platform's cpu": (CASE, replace(ENVIRONMENT, key={"cpu.model": "EPYC"})),
+    "mode": (replace(CASE, topology=replace(CASE.topology, mode="disagg")), ENVIRONMENT),
+    "replicas": (replace(CASE, topology=replace(CASE.topology, worker=Role(count=2))), ENVIRONMENT),
+    "router": (replace(CASE, topology=replace(CASE.topology, router_mode="kv")), ENVIRONMENT),
+    "engine": (replace(CASE, topology=replace(CASE.topology, engine="vllm")), ENVIRONMENT),
+    "model": (replace(CASE, topology=replace(CASE.topology, model="other")), ENVIRONMENT),
+    "isl": (replace(CASE, traffic=replace(TRAFFIC, isl=512)), ENVIRONMENT),
+    "concurrency": (replace(CASE, traffic=replace(TRAFFIC, concurrency=8)), ENVIRONMENT),
+}
+FREE = {
+    "version": (CASE, replace(ENVIRONMENT, provenance={"dynamo.version": "1.5.0"})),
+    "arguments": (replace(CASE, topology=replace(CASE.topology, worker=Role(args=("--speedup-ratio", "1.1")))), ENVIRONMENT),
+    "router arguments": (replace(CASE, topology=replace(CASE.topology, router_args=("--x",))), ENVIRONMENT),
+    "image": (replace(CASE, topology=replace(CASE.topology, image="x@sha256:1")), ENVIRONMENT),
+    "overrides": (replace(CASE, overrides=("worker.args=--x",)), ENVIRONMENT),
+    "runs": (replace(CASE, traffic=replace(TRAFFIC, runs=7)), ENVIRONMENT),
+}
+
+
+@pytest.mark.parametrize("name", BINDING)
+def test_what_binds(name: str) -> None:
+    assert binding_key(*BINDING[name]) != binding_key(CASE, ENVIRONMENT)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_may_be_under_test_does_not_bind(name: str) -> None:
+    assert binding_key(*FREE[name]) == binding_key(CASE, ENVIRONMENT)

@@ -1,0 +1,152 @@
+"""Each bound, with a planted defect beside the value that just passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_dynperf.measurement.validity import problems
+from pytest_dynperf.observation.recording import Certificate, Recording
+from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
+from pytest_dynperf.scenario.traffic import Traffic
+from tests.fakes.observations import CERTIFICATE, EXPECTATION, TRAFFIC, failed, record, recording
+
+GOOD = tuple(record(index) for index in range(32))
+
+
+def found(seen: Recording, traffic: Traffic = TRAFFIC) -> tuple[str, ...]:
+    return problems(seen, traffic, EXPECTATION)
+
+
+def certified(**changes: float | None) -> Recording:
+    return replace(recording(GOOD), certificate=replace(CERTIFICATE, **changes))  # type: ignore[arg-type]
+
+
+def with_first(**changes: object) -> Recording:
+    return recording((replace(GOOD[0], **changes), *GOOD[1:]))  # type: ignore[arg-type]
+
+
+def test_a_faultless_run_has_no_problems() -> None:
+    assert found(recording(GOOD)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({"mean_in_flight": 3.8}, True),
+        ({"mean_in_flight": 3.79}, False),
+        ({"mean_in_flight": None}, False),
+        ({"mean_in_flight": float("nan")}, False),
+        ({"send_lag_p99_s": 1e-3}, True),
+        ({"send_lag_p99_s": 1.1e-3}, False),
+        ({"send_lag_p99_s": None}, False),
+        ({"receive_lag_p99_s": 1e-3}, True),
+        ({"receive_lag_p99_s": 1.1e-3}, False),
+        ({"receive_lag_p99_s": None}, True),
+        ({"clock_step_s": 1e-3}, True),
+        ({"clock_step_s": 2e-3}, False),
+        ({"clock_step_s": -2e-3}, False),
+    ],
+)
+def test_certificate(changes: dict[str, float | None], good: bool) -> None:
+    assert len(found(certified(**changes))) == (0 if good else 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({"prompt_tokens": 258}, True),  # 1 % of 256 is 2.56
+        ({"prompt_tokens": 259}, False),
+        ({"prompt_tokens": 253}, False),
+        ({"prompt_tokens": None}, False),
+        ({"completion_tokens": 4}, False),
+        ({"completion_tokens": None}, False),
+        ({"sent_ns": None}, False),
+        ({"chunk_ns": ()}, False),
+    ],
+)
+def test_records(changes: dict[str, object], good: bool) -> None:
+    assert len(found(with_first(**changes))) == (0 if good else 1)
+
+
+def test_a_short_prompt_may_be_one_token_off() -> None:
+    short = Traffic(isl=20, osl=3, concurrency=4)
+    assert found(recording([replace(r, prompt_tokens=21) for r in GOOD]), short) == ()
+    assert found(recording([replace(r, prompt_tokens=22) for r in GOOD]), short) != ()
+
+
+def test_output_length_is_free_where_eos_counts() -> None:
+    assert found(with_first(completion_tokens=2), replace(TRAFFIC, ignore_eos=False)) == ()
+
+
+def test_unmeasured_requests_do_not_count() -> None:
+    around = tuple(replace(failed(100 + index), measured=False) for index in range(5))
+    assert found(recording((*around, *GOOD))) == ()
+    assert len(found(recording((*GOOD[:29], *(replace(r, measured=False) for r in GOOD[29:]))))) == 1
+
+
+def test_too_few_requests() -> None:
+    assert found(recording(GOOD[:30])) == ()
+    (text,) = found(recording(GOOD[:29]))
+    assert "29" in text
+    assert "30" in text
+    sixteen = replace(TRAFFIC, concurrency=16)
+    full = replace(recording(GOOD * 2), concurrency=16, certificate=replace(CERTIFICATE, mean_in_flight=16.0))
+    assert found(full, sixteen) == ()
+    assert len(found(replace(full, records=(GOOD * 2)[:63]), sixteen)) == 1
+
+
+def test_errors_name_the_most_frequent_kind_with_its_evidence() -> None:
+    errors: tuple[RequestRecord, ...] = (
+        failed(40, FailureKind.TIMEOUT, "no token for 30 s"),
+        failed(41, FailureKind.OVERLOADED, "HTTP 529 busy"),
+        failed(42, FailureKind.OVERLOADED, "HTTP 529 busy"),
+    )
+    text, *others = found(recording((*GOOD, *errors)))
+    assert not others
+    assert "3 of 35" in text
+    assert "8.6%" in text
+    assert "allowed 0.0%" in text
+    assert "overloaded (2 times): HTTP 529 busy" in text
+
+
+def test_an_allowed_error_share_is_allowed() -> None:
+    lenient = replace(EXPECTATION, max_error_share=0.05)
+    assert problems(recording((*GOOD, failed(40))), TRAFFIC, lenient) == ()
+    assert len(problems(recording((*GOOD, failed(40), failed(41))), TRAFFIC, lenient)) == 1
+
+
+def test_incidents_come_first_and_each_is_a_problem() -> None:
+    seen = replace(recording((*GOOD, failed(40))), incidents=("the worker went away", "NATS saw nothing"))
+    first, second, third = found(seen)
+    assert (first, second) == ("the worker went away", "NATS saw nothing")
+    assert "failed" in third
+
+
+def test_other_concurrency_and_empty_window() -> None:
+    assert "concurrency 2" in found(replace(recording(GOOD), concurrency=2))[0]
+    assert "window" in found(recording(GOOD, window_ms=0))[0]
+
+
+def test_nothing_measured_is_a_problem() -> None:
+    assert found(recording(()))
+
+
+def test_texts_say_found_and_allowed() -> None:
+    for seen in (
+        certified(mean_in_flight=2.0),
+        certified(send_lag_p99_s=0.5),
+        certified(receive_lag_p99_s=0.5),
+        certified(clock_step_s=0.5),
+    ):
+        (text,) = found(seen)
+        assert sum(character.isdigit() for character in text) >= 2, text
+        assert "allowed" in text or "needed" in text
+
+
+def test_certificate_fields_are_all_judged_or_facts() -> None:
+    """A new field of the certificate must be given a bound or be listed here as a mere fact."""
+    facts = {"coalesced_share", "cpu_s", "run_delay_s"}
+    bounded = {"send_lag_p99_s", "receive_lag_p99_s", "mean_in_flight", "clock_step_s"}
+    assert set(Certificate.__slots__) == facts | bounded

@@ -1,0 +1,185 @@
+"""Formulas against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pytest_dynperf.metrics.catalogue import CATALOGUE, cells, statistics
+from pytest_dynperf.metrics.definition import Cell, RunFacts
+from pytest_dynperf.quantity import Absent, Direction, Unit
+from tests.fakes.observations import MS, failed, record, recording
+
+if TYPE_CHECKING:
+    from pytest_dynperf.metrics.definition import MetricDefinition
+    from pytest_dynperf.observation.recording import Recording
+    from pytest_dynperf.observation.request_record import RequestRecord
+
+# Three successful requests of 3, 3 and 1 tokens, one failure, one warm-up; window 2 s.
+A = record(0, sent_ms=0, chunks_ms=(50, 60, 90))
+B = record(1, sent_ms=100, chunks_ms=(130, 150, 160))
+C = record(2, sent_ms=200, chunks_ms=(270,))
+SAMPLE = recording((record(9, chunks_ms=(700, 800, 900), measured=False), A, B, failed(3), C), window_ms=2_000)
+FACTS = RunFacts(gpu_count=2)
+
+
+def samples(name: str, seen: Recording = SAMPLE) -> list[float]:
+    function = CATALOGUE[f"{name}.v1"].samples
+    assert function is not None
+    return [round(float(value), 9) for value in function(seen)]
+
+
+def value(name: str, seen: Recording = SAMPLE, facts: RunFacts = FACTS) -> float | Absent:
+    function = CATALOGUE[f"{name}.v1"].value
+    assert function is not None
+    return function(seen, facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("time_to_first_token", [0.050, 0.030, 0.070]),
+        ("time_to_second_token", [0.010, 0.020]),
+        ("inter_token_latency", [0.020, 0.015]),  # (90 - 50) / 2, (160 - 130) / 2, and no value for an OSL of 1
+        ("inter_chunk_latency", [0.010, 0.030, 0.020, 0.010]),
+        ("request_latency", [0.090, 0.060, 0.070]),
+        ("output_token_throughput_per_user", [50.0, 66.666666667]),
+        ("output_sequence_length", [3.0, 3.0, 1.0]),
+        ("input_sequence_length", [256.0, 256.0, 256.0]),
+        ("server_time_to_first_token", []),
+    ],
+)
+def test_samples_by_hand(name: str, expected: list[float]) -> None:
+    assert samples(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("output_token_throughput", 3.5),  # 7 tokens in 2 s
+        ("request_throughput", 1.5),
+        ("output_token_throughput_per_gpu", 1.75),
+        ("request_error_rate", 0.25),
+    ],
+)
+def test_values_by_hand(name: str, expected: float) -> None:
+    assert value(name) == pytest.approx(expected)
+
+
+def test_inter_token_latency_counts_tokens_and_not_chunks() -> None:
+    two_chunks_of_five_tokens = replace(record(0, chunks_ms=(10, 50)), completion_tokens=5)
+    assert samples("inter_token_latency", recording([two_chunks_of_five_tokens])) == [0.010]
+    assert samples("inter_chunk_latency", recording([two_chunks_of_five_tokens])) == [0.040]
+
+
+def test_server_time_is_what_the_server_says() -> None:
+    assert samples("server_time_to_first_token", recording([replace(A, server_ttft_s=0.042)])) == [0.042]
+
+
+def test_chunks_that_share_a_stamp_give_no_infinite_throughput() -> None:
+    coalesced = record(0, chunks_ms=(50, 50, 50))
+    assert samples("inter_token_latency", recording([coalesced])) == [0.0]
+    assert samples("output_token_throughput_per_user", recording([coalesced])) == []
+
+
+@pytest.mark.parametrize("records", [(), (failed(0),), (record(0, measured=False),)], ids=["none", "failed", "warm-up"])
+def test_nothing_succeeded_is_absent_and_never_zero(records: tuple[RequestRecord, ...]) -> None:
+    seen = recording(records)
+    for definition in CATALOGUE.values():
+        if definition.samples is not None:
+            assert len(definition.samples(seen)) == 0
+        elif definition.name != "request_error_rate":
+            assert definition.value is not None
+            assert isinstance(definition.value(seen, FACTS), Absent), definition.id
+
+
+def test_error_rate_of_failures_alone_is_one_and_of_nothing_absent() -> None:
+    assert value("request_error_rate", recording([failed(0)])) == 1.0
+    assert isinstance(value("request_error_rate", recording([])), Absent)
+
+
+@pytest.mark.parametrize("count", [None, 0])
+def test_no_gpu_count_is_absent_and_never_one(count: int | None) -> None:
+    assert isinstance(value("output_token_throughput_per_gpu", facts=RunFacts(gpu_count=count)), Absent)
+
+
+def test_missing_usage_is_not_a_smaller_throughput() -> None:
+    found = value("output_token_throughput", recording([A, replace(B, completion_tokens=None)]))
+    assert isinstance(found, Absent)
+    assert "1 of 2" in found.reason
+
+
+def test_empty_window_is_absent() -> None:
+    assert isinstance(value("request_throughput", recording([A], window_ms=0)), Absent)
+
+
+def test_values_are_python_floats() -> None:
+    for definition in CATALOGUE.values():
+        if definition.value is not None:
+            assert type(definition.value(SAMPLE, FACTS)) is float, definition.id
+
+
+# Worsened by hand: each entry makes the metric worse, and says by which records.
+SLOWER = tuple(
+    replace(r, chunk_ns=tuple(r.sent_ns + 2 * (at - r.sent_ns) for at in r.chunk_ns), server_ttft_s=0.2)
+    for r in (A, B)
+    if r.sent_ns is not None
+)
+BEFORE = recording([replace(A, server_ttft_s=0.1), replace(B, server_ttft_s=0.1)])
+WORSE: dict[str, Recording] = {
+    **dict.fromkeys(("time_to_first_token", "time_to_second_token", "inter_token_latency", "inter_chunk_latency"), recording(SLOWER)),
+    **dict.fromkeys(("request_latency", "output_token_throughput_per_user", "server_time_to_first_token"), recording(SLOWER)),
+    **dict.fromkeys(
+        ("output_token_throughput", "request_throughput", "output_token_throughput_per_gpu"), recording(SLOWER, window_ms=2_000)
+    ),
+    "request_error_rate": recording([*SLOWER, failed(7)]),
+}
+
+
+@pytest.mark.parametrize("definition", [d for d in CATALOGUE.values() if d.direction is not Direction.NEITHER], ids=lambda d: d.name)
+def test_direction_points_to_what_is_worse(definition: MetricDefinition) -> None:
+    def middle(seen: Recording) -> float:
+        if definition.samples is not None:
+            return float(np.median(definition.samples(seen)))
+        assert definition.value is not None
+        found = definition.value(seen, FACTS)
+        assert not isinstance(found, Absent)
+        return found
+
+    assert (middle(WORSE[definition.name]) - middle(BEFORE)) * definition.direction.sign > 0
+
+
+def test_catalogue_is_complete_and_consistent() -> None:
+    names = {"time_to_first_token", "time_to_second_token", "inter_token_latency", "inter_chunk_latency", "request_latency"}
+    names |= {"output_sequence_length", "input_sequence_length", "output_token_throughput", "request_throughput"}
+    names |= {"output_token_throughput_per_user", "output_token_throughput_per_gpu", "request_error_rate", "server_time_to_first_token"}
+    assert {definition.name for definition in CATALOGUE.values()} == names
+    for key, definition in CATALOGUE.items():
+        assert key == definition.id == f"{definition.name}.v1"
+        assert (definition.samples is None) != (definition.value is None)
+        assert definition.formula
+        assert definition.source
+        assert definition.prior_sd == (0.04 if definition.name.startswith(("time_to", "server_time")) else 0.02)
+        assert definition.unit is not Unit.SECONDS or definition.direction is Direction.LOWER_IS_BETTER
+
+
+def test_cells_have_the_statistics_of_their_metric() -> None:
+    assert statistics(CATALOGUE["request_throughput.v1"]) == ("value",)
+    assert statistics(CATALOGUE["request_latency.v1"]) == ("mean", "p50", "p90", "p95", "p99")
+    assert Cell("request_throughput.v1", "value") in cells()
+    assert Cell("request_throughput.v1", "p50") not in cells()
+    assert len(cells()) == len(set(cells())) == 9 * 5 + 4
+
+
+def test_catalogue_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        CATALOGUE["x.v1"] = CATALOGUE["request_latency.v1"]  # type: ignore[index]
+
+
+def test_stamps_keep_nanoseconds() -> None:
+    day_ns = 86_400 * 10**9
+    late = replace(A, sent_ns=day_ns, chunk_ns=(day_ns + 1, day_ns + 2 * MS))
+    assert samples("time_to_first_token", recording([late])) == [1e-9]

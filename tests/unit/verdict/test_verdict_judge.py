@@ -1,0 +1,266 @@
+"""Every outcome of the first look, and every way in which a gate could pass without having compared anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.baseline.found import Found
+from pytest_dynperf.measurement.measurement import Measurement
+from pytest_dynperf.metrics.catalogue import CATALOGUE, statistics
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.quantity import Absent, Direction
+from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.verdict.combine import worst
+from pytest_dynperf.verdict.judge import invalid, judge
+from pytest_dynperf.verdict.sequential import Step, next_step
+from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from tests.fakes.observations import EXPECTATION, ITL, KEY, THROUGHPUT, TTFT, document_of, measurement_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_dynperf.metrics.definition import MetricDefinition
+
+GOOD = {THROUGHPUT: (100.0, 101.0, 99.0), ITL: (0.010, 0.0101, 0.0099), TTFT: (0.050, 0.051, 0.049)}
+FOUND = Found(documents=tuple(document_of(GOOD, number=number) for number in range(10)))
+SHOWN = Gate(cell=Cell("request_latency.v1", "p50"), tolerance=0.05, decisive=False)
+
+
+def scaled(cell: Cell, factor: float) -> Measurement:
+    return measurement_of({**GOOD, cell: tuple(value * factor for value in GOOD[cell])})
+
+
+def judged(measurement: Measurement, found: Found = FOUND, expectation: Expectation = EXPECTATION) -> Verdict:
+    return judge(measurement, found, expectation, key=KEY)
+
+
+def test_unchanged() -> None:
+    verdict = judged(measurement_of(GOOD))
+    assert verdict.outcome is Outcome.UNCHANGED
+    assert [cell.outcome for cell in verdict.cells] == [Outcome.UNCHANGED] * 3
+    throughput = verdict.cells[0]
+    assert throughput.delta == 0.0
+    assert throughput.candidate == pytest.approx(100.0)
+    assert throughput.baseline == pytest.approx(100.0)
+    assert throughput.values == (100.0, 101.0, 99.0)
+    assert throughput.history == pytest.approx([100.0] * 10)
+    assert throughput.sessions == 10
+    assert throughput.run_cv == pytest.approx(0.01)
+    # K = 10 equal medians: s² = 4 · .0004 / 13 = .000123, se = .011094 · √1.1 = .0116352
+    assert throughput.limit == pytest.approx(0.015)  # tolerance / 2 exceeds t(.80, 13) se = .870 · .0116352 = .0101
+    assert throughput.interval == pytest.approx((-1.771 * 0.0116352, 1.771 * 0.0116352), abs=1e-5)
+    assert throughput.mde == pytest.approx((3.012 + 0.86) * 0.0116352, abs=1e-5)
+    assert throughput.p_value == 0.5
+    assert not throughput.underpowered
+    assert not throughput.suspect
+
+
+def test_unchanged_and_underpowered_with_one_session() -> None:
+    verdict = judged(measurement_of(GOOD), Found(documents=FOUND.documents[:1]))
+    assert verdict.outcome is Outcome.UNCHANGED
+    assert all(cell.underpowered for cell in verdict.cells)
+    assert "noise is too large" in verdict.cells[0].reasons[0]
+
+
+@pytest.mark.parametrize("cell", GOOD)
+def test_suspect_is_inconclusive_and_asks_for_a_fresh_session(cell: Cell) -> None:
+    verdict = judged(scaled(cell, 0.8 if cell is THROUGHPUT else 1.25))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert [item.cell for item in verdict.cells if item.suspect] == [cell]
+    assert next_step(verdict) is Step.FRESH_SESSION
+    assert verdict.reasons[0].startswith(str(cell))
+
+
+@pytest.mark.parametrize("cell", GOOD)
+def test_improved(cell: Cell) -> None:
+    verdict = judged(scaled(cell, 1.25 if cell is THROUGHPUT else 0.8))
+    assert verdict.outcome is Outcome.IMPROVED
+    (item,) = (item for item in verdict.cells if item.cell == cell)
+    assert item.delta is not None
+    assert item.limit is not None
+    assert item.delta < item.limit < 0
+    assert next_step(verdict) is Step.ENOUGH
+    assert "--update-baselines" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("definition", [d for d in CATALOGUE.values() if d.direction is not Direction.NEITHER], ids=lambda d: d.name)
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_worsening_any_metric_is_suspect_and_never_improved(definition: MetricDefinition, factor: float) -> None:
+    worse = factor > 1 if definition.name not in HIGHER else factor < 1
+    cell = Cell(definition.id, statistics(definition)[0])
+    expectation = Expectation(gates=(Gate(cell=cell, tolerance=0.03),))
+    found = Found(documents=(document_of({cell: (1.0, 1.0, 1.0)}),))
+    verdict = judged(measurement_of({cell: (factor,) * 3}), found, expectation)
+    assert verdict.outcome is (Outcome.INCONCLUSIVE if worse else Outcome.IMPROVED)
+    assert verdict.cells[0].suspect is worse
+
+
+# Written out by hand on purpose: it must not be derived from the directions under test.
+HIGHER = {"output_token_throughput", "request_throughput", "output_token_throughput_per_user", "output_token_throughput_per_gpu"}
+
+
+def test_no_baseline() -> None:
+    verdict = judged(measurement_of(GOOD), Found())
+    assert verdict.outcome is Outcome.NO_BASELINE
+    assert [cell.outcome for cell in verdict.cells] == [Outcome.NO_BASELINE] * 3
+    assert verdict.cells[0].candidate == 100.0
+    assert verdict.cells[0].delta is None
+    assert "--update-baselines" in verdict.reasons[0]
+
+
+def test_incomparable_names_what_differs() -> None:
+    others = (document_of(GOOD, key={"cpu.model": "EPYC", "workload": "abc"}), document_of(GOOD, key={"a": "b"}))
+    verdict = judged(measurement_of(GOOD), Found(others=others))
+    assert verdict.outcome is Outcome.INCOMPARABLE
+    assert "cpu.model is 'Xeon', there 'EPYC'" in verdict.reasons[0]
+    assert "workload" not in verdict.reasons[0]
+
+
+def test_a_metric_that_the_baseline_lacks_is_incomparable() -> None:
+    documents = tuple(document_of({THROUGHPUT: GOOD[THROUGHPUT], ITL: GOOD[ITL]}, number=number) for number in range(3))
+    verdict = judged(measurement_of(GOOD), Found(documents=documents))
+    assert [cell.outcome for cell in verdict.cells] == [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.INCOMPARABLE]
+    assert verdict.outcome is Outcome.INCOMPARABLE
+
+
+def test_another_unit_is_incomparable() -> None:
+    ms = replace(FOUND.documents[0], units={**FOUND.documents[0].units, TTFT.metric: "ms"})
+    verdict = judged(measurement_of(GOOD), Found(documents=(*FOUND.documents[1:], ms)))
+    assert verdict.cells[2].outcome is Outcome.INCOMPARABLE
+    assert "in ms, not in s" in verdict.cells[2].reasons[0]
+
+
+def test_documents_that_lack_the_cell_take_no_part() -> None:
+    old = document_of({THROUGHPUT: GOOD[THROUGHPUT], ITL: GOOD[ITL], TTFT: GOOD[TTFT][:2]})
+    verdict = judged(measurement_of(GOOD), Found(documents=(old, *FOUND.documents[:4])))
+    assert [cell.sessions for cell in verdict.cells] == [5, 5, 4]
+
+
+# ---- invalid: nothing passes because nothing was compared
+
+
+def without_samples() -> Measurement:
+    measurement = measurement_of({THROUGHPUT: GOOD[THROUGHPUT], ITL: GOOD[ITL]})
+    return replace(measurement, runs=tuple(replace(run, absent={TTFT: Absent("no request gave a value")}) for run in measurement.runs))
+
+
+def gates(*cells: Cell) -> Expectation:
+    return Expectation(gates=tuple(Gate(cell=cell, tolerance=0.03) for cell in cells))
+
+
+INVALID: dict[str, tuple[Measurement, Found, Expectation, str]] = {
+    "problems": (replace(measurement_of(GOOD), problems=("the worker went away",)), FOUND, EXPECTATION, "the worker went away"),
+    "two runs": (Measurement(runs=measurement_of(GOOD).runs[:2]), FOUND, EXPECTATION, "2 valid runs"),
+    "no runs": (Measurement(runs=()), FOUND, EXPECTATION, "0 valid runs"),
+    "a bad run": (
+        Measurement(runs=(*measurement_of(GOOD).runs, replace(measurement_of(GOOD).runs[0], problems=("late",)))),
+        FOUND,
+        EXPECTATION,
+        "late",
+    ),
+    "gate without samples": (without_samples(), FOUND, EXPECTATION, "no request gave a value"),
+    "gate without samples, no baseline": (without_samples(), Found(), EXPECTATION, "no request gave a value"),
+    "one run lacks the cell": (measurement_of({**GOOD, TTFT: GOOD[TTFT][:2]}), FOUND, EXPECTATION, "run-3"),
+    "zero": (measurement_of({**GOOD, TTFT: (0.0, 0.05, 0.05)}), FOUND, EXPECTATION, "not positive"),
+    "negative": (measurement_of({**GOOD, TTFT: (-0.05, 0.05, 0.05)}), FOUND, EXPECTATION, "not positive"),
+    "nan": (measurement_of({**GOOD, TTFT: (float("nan"), 0.05, 0.05)}), FOUND, EXPECTATION, "not positive"),
+    "infinite": (measurement_of({**GOOD, TTFT: (float("inf"), 0.05, 0.05)}), FOUND, EXPECTATION, "not positive"),
+    "zero baseline": (measurement_of(GOOD), Found(documents=(document_of({**GOOD, TTFT: (0.0, 0.05, 0.05)}),)), EXPECTATION, "baseline"),
+    "no gate": (measurement_of(GOOD), FOUND, Expectation(gates=()), "no decisive gate"),
+    "no decisive gate": (measurement_of(GOOD), FOUND, Expectation(gates=(replace(SHOWN, cell=TTFT),)), "no decisive gate"),
+    "unknown metric": (measurement_of(GOOD), FOUND, gates(Cell("time_to_last_token.v1", "p50")), "there is no metric"),
+    "unknown version": (measurement_of(GOOD), FOUND, gates(Cell("time_to_first_token.v2", "p50")), "there is no metric"),
+    "unknown statistic": (measurement_of(GOOD), FOUND, gates(Cell(TTFT.metric, "p42")), "not computed"),
+    "no direction": (measurement_of(GOOD), FOUND, gates(Cell("output_sequence_length.v1", "p50")), "no worse direction"),
+    "tolerance": (measurement_of(GOOD), FOUND, Expectation(gates=(Gate(cell=TTFT, tolerance=float("nan")),)), "tolerance of nan"),
+    "negative tolerance": (measurement_of(GOOD), FOUND, Expectation(gates=(Gate(cell=TTFT, tolerance=-0.03),)), "tolerance"),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid(name: str) -> None:
+    measurement, found, expectation, text = INVALID[name]
+    verdict = judged(measurement, found, expectation)
+    assert verdict.outcome is Outcome.INVALID
+    assert text in verdict.reasons[0]
+    assert next_step(verdict) is Step.ENOUGH
+
+
+def test_a_crash_is_invalid_and_says_so() -> None:
+    broken = Found(documents=(object(),))  # type: ignore[arg-type]
+    verdict = judged(measurement_of(GOOD), broken)
+    assert verdict.outcome is Outcome.INVALID
+    assert "AttributeError" in verdict.reasons[0]
+    assert len(verdict.cells) == 3
+
+
+def test_an_interrupt_is_not_a_verdict() -> None:
+    class Interrupting(dict[str, str]):
+        def __contains__(self, _key: object) -> bool:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judged(measurement_of(GOOD), Found(documents=(replace(FOUND.documents[0], units=Interrupting()),)))
+
+
+def test_invalid_by_hand_keeps_its_reasons() -> None:
+    verdict = invalid(("the deployment did not start",), EXPECTATION)
+    assert verdict.reasons == ("the deployment did not start",)
+    assert [cell.cell for cell in verdict.cells] == [THROUGHPUT, ITL, TTFT]
+    assert {cell.outcome for cell in verdict.cells} == {Outcome.INVALID}
+
+
+# ---- gates that are not decisive
+
+
+def with_shown(values: Sequence[float]) -> Verdict:
+    documents = tuple(document_of({**GOOD, SHOWN.cell: (1.0, 1.0, 1.0)}, number=number) for number in range(10))
+    return judged(
+        measurement_of({**GOOD, SHOWN.cell: values} if values else GOOD),
+        Found(documents=documents),
+        replace(EXPECTATION, gates=(*EXPECTATION.gates, SHOWN)),
+    )
+
+
+def test_a_gate_that_is_not_decisive_neither_triggers_nor_counts() -> None:
+    verdict = with_shown((2.0, 2.0, 2.0))
+    assert verdict.outcome is Outcome.UNCHANGED
+    shown = verdict.cells[3]
+    assert (shown.outcome, shown.suspect, shown.decisive) == (Outcome.INCONCLUSIVE, True, False)
+    assert "not decisive" in shown.reasons[0]
+    assert next_step(verdict) is Step.ENOUGH
+    assert not any("request_latency" in reason for reason in verdict.reasons)
+
+
+def test_absent_and_not_decisive_is_left_out() -> None:
+    verdict = with_shown(())
+    assert verdict.outcome is Outcome.UNCHANGED
+    assert verdict.cells[3].outcome is Outcome.INVALID
+    assert "does not count" in verdict.cells[3].reasons[0]
+
+
+# ---- many to one
+
+
+def test_the_worst_decisive_cell_wins_and_speaks_first() -> None:
+    values = {**GOOD, THROUGHPUT: (150.0, 150.0, 150.0), ITL: (0.02, 0.02, 0.02)}
+    verdict = judged(measurement_of(values))
+    assert [cell.outcome for cell in verdict.cells] == [Outcome.IMPROVED, Outcome.INCONCLUSIVE, Outcome.UNCHANGED]
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reasons[0].startswith("inter_token_latency")
+
+
+def test_worst() -> None:
+    order = ["unchanged", "improved", "inconclusive", "incomparable", "no baseline", "invalid", "regressed"]
+    assert [outcome.text for outcome in sorted(Outcome)] == order
+    assert worst([Outcome.IMPROVED, Outcome.REGRESSED, Outcome.INVALID]) is Outcome.REGRESSED
+    assert worst([]) is Outcome.INVALID
+
+
+def test_values_are_plain_floats() -> None:
+    for cell in judged(scaled(TTFT, 1.5)).cells:
+        for value in (cell.candidate, cell.baseline, cell.delta, cell.limit, cell.mde, cell.p_value, cell.run_cv, *cell.history):
+            assert type(value) is float
