@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from pytest_dynperf.deployment.control import shown
 from pytest_dynperf.deployment.inspection import host_facts
 from pytest_dynperf.deployment.readiness import check_serves, complete_once
 
@@ -56,14 +56,8 @@ def attach(endpoint: Endpoint, *, environment_name: str | None) -> Deployment:
         key={**name, "model": endpoint.model},
         provenance={
             "launcher": "attached",
-            "endpoint": _without_user(endpoint.base_url),
+            "endpoint": shown(endpoint.base_url),
             **dict.fromkeys(("engine", "engine.version", "topology", "router.mode", "gpu.sku", "model.digest"), UNKNOWN),
             **{f"client.{fact}": host[fact] for fact in ("cpu.model", "cpu.count", "hostname", "kernel", "python")},
         },
     )
-
-
-def _without_user(url: str) -> str:
-    """``url`` without user name, password, query and fragment, where keys tend to hide."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -6,6 +6,7 @@ For control, never for measuring. Proxies of the environment are ignored: what i
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import threading
@@ -41,6 +42,11 @@ class Reply:
         return "".join(c if c.isprintable() else "\ufffd" for c in text)[:EXCERPT]
 
 
+def shown(url: str) -> str:
+    """``url`` as it may be printed: without user name and password."""
+    return re.sub(r"//[^/?#]*@", "//", url)
+
+
 def authorised_headers(endpoint: Endpoint) -> dict[str, str]:
     """The endpoint's headers and, where it names a variable, the key of that variable.
 
@@ -65,6 +71,7 @@ def exchange(
 
     :raises EndpointError: refused, unknown host, TLS, no answer in time, connection lost, not HTTP, more than 4 MiB; each in words.
     """
+    printed = shown(url)
     outcome: list[Reply | Exception] = []
 
     def work() -> None:
@@ -78,12 +85,12 @@ def exchange(
     thread.start()
     thread.join(timeout_s)
     if not outcome:
-        raise EndpointError(_timeout_text(url, timeout_s))
+        raise EndpointError(_timeout_text(printed, timeout_s))
     result = outcome[0]
     if isinstance(result, Reply):
         return result
     if isinstance(result, httpx.HTTPError | httpx.InvalidURL | OSError | ValueError):
-        raise EndpointError(_failure_text(url, result, timeout_s)) from result
+        raise EndpointError(_failure_text(printed, result, timeout_s)) from result
     raise result
 
 
@@ -97,10 +104,10 @@ def _read(method: str, url: str, *, timeout_s: float, headers: Mapping[str, str]
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > MAX_BYTES:
-                msg = f"{url} sends more than {MAX_BYTES >> 20} MiB for a request that should need a few KiB: is this the API?"
+                msg = f"{shown(url)} sends more than {MAX_BYTES >> 20} MiB for a request that should need a few KiB: is this the API?"
                 raise EndpointError(msg)
             if time.monotonic() > deadline:
-                raise EndpointError(_timeout_text(url, timeout_s))
+                raise EndpointError(_timeout_text(shown(url), timeout_s))
         return Reply(status=response.status_code, content_type=response.headers.get("content-type", ""), body=bytes(content))
 
 

@@ -110,6 +110,19 @@ def nats_service(*, program: str, client: int, monitor: int, directory: str, env
     )
 
 
+def check_engine(topology: Topology) -> None:
+    """Return when this version can start the topology's engine.
+
+    :raises UsageError: for an engine other than ``mocker``.
+    """
+    if topology.engine != "mocker":
+        msg = (
+            f"engine {topology.engine!r} cannot be started by this version: only 'mocker' can. "
+            f"Start it yourself and measure it with --dynperf-endpoint URL --dynperf-model NAME."
+        )
+        raise UsageError(msg)
+
+
 def services(
     topology: Topology,
     *,
@@ -128,12 +141,7 @@ def services(
 
     :raises UsageError: for an engine other than ``mocker``, or when ``ports`` has too few workers.
     """
-    if topology.engine != "mocker":
-        msg = (
-            f"engine {topology.engine!r} cannot be started by this version: only 'mocker' can. "
-            f"Start it yourself and measure it with --dynperf-endpoint URL --dynperf-model NAME."
-        )
-        raise UsageError(msg)
+    check_engine(topology)
     base = _environment(directory, environment) | _dynamo_environment(topology, ports)
     specs = [etcd_service(program=etcd, client=ports.etcd_client, peer=ports.etcd_peer, directory=directory, environment=environment)]
     if topology.planes == "nats":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment import process, readiness
-from pytest_dynperf.deployment.dynamo import FIXED_PORTS, HOST, INFRASTRUCTURE, port_map, services
+from pytest_dynperf.deployment.dynamo import FIXED_PORTS, HOST, INFRASTRUCTURE, check_engine, port_map, services
 from pytest_dynperf.deployment.infrastructure import (
     REMEDY,
     find_program,
@@ -18,12 +18,13 @@ from pytest_dynperf.deployment.infrastructure import (
     port_was_taken,
     program_version,
     services_environment,
+    starting_incident,
 )
 from pytest_dynperf.deployment.inspection import host_facts, package_versions
 from pytest_dynperf.deployment.model_directory import make_model, model_digest
 from pytest_dynperf.deployment.ports import free_ports
 from pytest_dynperf.endpoint import Endpoint
-from pytest_dynperf.errors import DeploymentError, ServiceExited
+from pytest_dynperf.errors import DeploymentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,8 +58,8 @@ def start_embedded(
     :raises ServiceExited: when a service ends on the way; with its last log lines.
     :raises DeploymentError: when a program or package is missing, or the stack is not ready within 60 s.
     """
-    if topology.engine == "mocker":
-        _require_packages()
+    check_engine(topology)
+    _require_packages()
     for last in (False, True):
         deployment = _Embedded(
             topology=topology,
@@ -69,7 +70,7 @@ def start_embedded(
             deployment.start(log_path)
             return deployment
         except BaseException as error:
-            retry = not last and isinstance(error, ServiceExited) and port_was_taken(deployment.running)
+            retry = not last and isinstance(error, DeploymentError) and port_was_taken(deployment.running)
             deployment.stop()
             if not retry:
                 raise
@@ -118,16 +119,18 @@ class _Embedded:
     def start(self, log_path: Callable[[str], Path]) -> None:
         deadline = time.monotonic() + READY_S
 
+        def starting() -> str | None:
+            return starting_incident(self.running)
+
         def infrastructure_first(spec: ServiceSpec, running: Sequence[process.Running]) -> None:
             self.running = list(running)
             if spec.role not in INFRASTRUCTURE:
-                readiness.wait_services(
-                    [service.spec for service in running if service.spec.role in INFRASTRUCTURE], incident=self.incident, deadline=deadline
-                )
+                needed = [service.spec for service in running if service.spec.role in INFRASTRUCTURE]
+                readiness.wait_services(needed, incident=starting, deadline=deadline)
 
         self.running = process.start(self._specs, log_path=log_path, before=infrastructure_first)
-        readiness.wait_services(self._specs, incident=self.incident, deadline=deadline)
-        readiness.wait_ready(self.endpoint, instances=self._topology.worker_count, incident=self.incident, deadline=deadline)
+        readiness.wait_services(self._specs, incident=starting, deadline=deadline)
+        readiness.wait_ready(self.endpoint, instances=self._topology.worker_count, incident=starting, deadline=deadline)
         self._versions = self._ask_versions()
 
     @property

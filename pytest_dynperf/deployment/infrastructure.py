@@ -10,6 +10,7 @@ import site
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,16 @@ from pytest_dynperf.deployment.control import exchange
 from pytest_dynperf.deployment.dynamo import HOST, etcd_service, inherited, nats_service
 from pytest_dynperf.deployment.inspection import program_output
 from pytest_dynperf.deployment.ports import free_ports
-from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited
+from pytest_dynperf.errors import DeploymentError, EndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_dynperf.deployment.service import ServiceSpec
 
 REMEDY = 'pip install "pytest-dynperf[mocker]"'
 READY_S = 30.0
-_PORT_TAKEN = re.compile(r"address (?:is )?already in use|os error 98|errno 98|EADDRINUSE", re.IGNORECASE)
+_PORT_TAKEN = re.compile(r"address already in use|port \d+ already in use", re.IGNORECASE)
 
 
 def find_program(name: str) -> str:
@@ -57,9 +58,34 @@ def services_environment() -> dict[str, str]:
     return environment
 
 
-def port_was_taken(running: list[process.Running]) -> bool:
-    """Whether a service that has ended says in its log that its port was taken."""
-    return any(_PORT_TAKEN.search(process.tail(service.log)) for service in running if process.incident([service]) is not None)
+def starting_incident(running: Sequence[process.Running]) -> str | None:
+    """:func:`process.incident` for services that are starting.
+
+    :raises DeploymentError: when one of them says in its log that its port is taken: Dynamo's workers go on without theirs.
+    """
+    gone = process.incident(running)
+    if gone is None and (taken := _without_port(running)) is not None:
+        msg = f"service {taken.spec.name} found its port taken. Its log {taken.log} ends:\n{process.tail(taken.log)}"
+        raise DeploymentError(msg)
+    return gone
+
+
+def port_was_taken(running: Sequence[process.Running]) -> bool:
+    """Whether a service says in its log that its port was taken: then another start with new ports is worth it."""
+    return _without_port(running) is not None
+
+
+def _without_port(running: Sequence[process.Running]) -> process.Running | None:
+    return next((service for service in running if _PORT_TAKEN.search(_beginning(service.log))), None)
+
+
+def _beginning(log: Path) -> str:
+    """The first MiB of a log: ports are bound at the start."""
+    try:
+        with log.open("rb") as file:
+            return file.read(1 << 20).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def nats_counters(monitor_port: int) -> dict[str, float]:
@@ -127,10 +153,11 @@ def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], directory: 
         running = process.start([spec], log_path=lambda name: directory.resolve() / f"{name}.log")
         server = Server(url=f"{scheme}://{HOST}:{spec.ports['client']}", spec=spec, _running=running)
         try:
-            readiness.wait_services([spec], incident=server.incident, deadline=time.monotonic() + READY_S)
+            deadline = time.monotonic() + READY_S
+            readiness.wait_services([spec], incident=partial(starting_incident, running), deadline=deadline)
             return server
         except BaseException as error:
-            retry = not last and isinstance(error, ServiceExited) and port_was_taken(running)
+            retry = not last and isinstance(error, DeploymentError) and port_was_taken(running)
             server.stop()
             if not retry:
                 raise

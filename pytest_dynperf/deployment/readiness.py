@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.control import Reply, authorised_headers, exchange
+from pytest_dynperf.deployment.control import Reply, authorised_headers, exchange, shown
 from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited, nearest
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def served_models(endpoint: Endpoint, *, timeout_s: float) -> tuple[str, ...]:
     :raises EndpointError: when there is no answer, or one that is not a model list.
     """
     url = endpoint.url("/v1/models")
-    listing = _json(url, exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint)))
+    listing = _json(shown(url), exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint)))
     entries = listing.get("data") if isinstance(listing, dict) else None
     if not isinstance(entries, list):
-        msg = f"{url} answers JSON that is not a model list ({_short(listing)}): the base URL must be what stands before /v1"
+        msg = f"{shown(url)} answers JSON that is not a model list ({_short(listing)}): the base URL must be what stands before /v1"
         raise EndpointError(msg)
     return tuple(str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry)
 
@@ -55,10 +55,10 @@ def check_serves(endpoint: Endpoint, *, timeout_s: float) -> None:
     if endpoint.model in served:
         return
     if not served:
-        msg = f"{endpoint.url('/v1/models')} lists no model at all: its workers are not there yet, or have gone"
+        msg = f"{shown(endpoint.url('/v1/models'))} lists no model at all: its workers are not there yet, or have gone"
         raise EndpointError(msg)
     names = ", ".join(served[:_SHOWN]) + (f" and {len(served) - _SHOWN} more" if len(served) > _SHOWN else "")
-    msg = f"{endpoint.base_url} does not serve the model {endpoint.model!r}{nearest(endpoint.model, served)}; it serves: {names}"
+    msg = f"{shown(endpoint.base_url)} does not serve the model {endpoint.model!r}{nearest(endpoint.model, served)}; it serves: {names}"
     raise EndpointError(msg)
 
 
@@ -77,7 +77,8 @@ def complete_once(endpoint: Endpoint, *, content: str, max_tokens: int, timeout_
     }
     if ignore_eos:
         request["ignore_eos"] = True
-    return _completion(url, _json(url, exchange("POST", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), body=request)))
+    reply = exchange("POST", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), body=request)
+    return _completion(shown(url), _json(shown(url), reply))
 
 
 def wait_services(specs: Sequence[ServiceSpec], *, incident: Callable[[], str | None], deadline: float) -> None:
