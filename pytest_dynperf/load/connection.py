@@ -22,6 +22,10 @@ _STALE_NS = 1_000_000_000
 closes later than this had the request, and lost it."""
 
 
+_QUIET_NS = 100_000_000
+"""Silence after which a connection is looked at without having been announced."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """One request and what came back, while it happens and after. ``end_ns`` is set last."""
@@ -122,10 +126,14 @@ class Connection:
         await self._wait()
 
     def expire(self, now_ns: int) -> None:
-        """Apply the deadlines to the request in flight."""
+        """Apply the deadlines to the request in flight. Called now and then."""
         exchange = self._exchange
         if exchange is None or exchange.sent_ns is None:
             return
+        if self._transport is not None and now_ns - max(exchange.sent_ns, exchange.stream.last_read_ns) > _QUIET_NS:
+            self._transport.look()
+            if exchange.end_ns is not None:
+                return
         if now_ns - exchange.sent_ns > self._request_timeout_s * 1e9:
             self._interrupt(FailureKind.TIMEOUT, f"not complete {self._request_timeout_s:g} s after it was sent")
         elif now_ns - self._token_ns(exchange, now_ns, self._inter_token_timeout_s * 1e9) > self._inter_token_timeout_s * 1e9:

@@ -6,6 +6,7 @@ import httptools
 
 BODY_LIMIT_BYTES = 64 << 20
 HEAD_LIMIT_BYTES = 64 << 10
+_LONG_HEAD = f"headers of more than {HEAD_LIMIT_BYTES} bytes"
 
 
 class ResponseStream:
@@ -15,15 +16,10 @@ class ResponseStream:
     never will. ``reusable``: the connection may carry another request. ``events`` counts ``data:`` in the body, for live display alone.
     """
 
-    __slots__ = (
-        "_head_bytes", "_interim", "_parser", "_stamp_ns", "body_bytes", "complete", "events", "first_byte_ns", "headers", "last_data_ns",
-        "malformed", "pieces", "reusable", "status",
-    )  # fmt: skip
-
     def __init__(self) -> None:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._stamp_ns = 0
-        self._head_bytes = 0
+        self.last_read_ns = 0
+        self._header_bytes = self._read_bytes = 0
         self._interim = False
         self.status: int | None = None
         self.headers: dict[str, str] = {}
@@ -40,7 +36,7 @@ class ResponseStream:
         """Take one read."""
         if self.first_byte_ns is None:
             self.first_byte_ns = stamp_ns
-        self._stamp_ns = stamp_ns
+        self.last_read_ns = stamp_ns
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
@@ -52,9 +48,10 @@ class ResponseStream:
             if not self.complete:
                 self.malformed = self.malformed or f"not HTTP/1.1 ({error}): {bytes(data[:200]).decode(errors='replace')}"
         if self.status is None and self.malformed is None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT_BYTES:
-                self.malformed = f"headers of more than {HEAD_LIMIT_BYTES} bytes"
+            # A header that does not end is seen here, and the sum of those that did in on_header.
+            self._read_bytes += len(data)
+            if self._read_bytes > HEAD_LIMIT_BYTES:
+                self.malformed = _LONG_HEAD
 
     def end_of_input(self) -> None:
         """The server closed the connection: that completes a body without a stated length, and no other."""
@@ -86,6 +83,10 @@ class ResponseStream:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep it; of a repeated one, the last."""
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > HEAD_LIMIT_BYTES:
+            self.malformed = _LONG_HEAD
+            raise ValueError(_LONG_HEAD)
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -104,10 +105,10 @@ class ResponseStream:
         if self.body_bytes > BODY_LIMIT_BYTES:
             self.malformed = f"a body of more than {BODY_LIMIT_BYTES} bytes"
             raise ValueError(self.malformed)
-        self.pieces.append((self._stamp_ns, body))
+        self.pieces.append((self.last_read_ns, body))
         if events := body.count(b"data:"):
             self.events += events
-            self.last_data_ns = self._stamp_ns
+            self.last_data_ns = self.last_read_ns
 
     def on_message_complete(self) -> None:
         """The end that the framing announced."""

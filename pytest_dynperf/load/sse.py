@@ -132,7 +132,7 @@ class _Chunk(msgspec.Struct):
     id: str | None = None
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
     nvext: _Extension | None = None
 
 
@@ -166,7 +166,8 @@ def read_stream(pieces: Iterable[tuple[int, bytes]]) -> StreamContent:
     stamp_ns = 0
     try:
         for stamp_ns, piece in pieces:
-            first = first or piece
+            if len(first) < _EXCERPT:
+                first += piece
             for event in parser.feed(piece):
                 _read_event(content, event, stamp_ns)
     except LineTooLong as error:
@@ -204,7 +205,7 @@ def _read_event(content: StreamContent, event: Event, stamp_ns: int) -> None:
 
 
 def _read_chunk(content: StreamContent, chunk: _Chunk, stamp_ns: int) -> None:
-    if chunk.error is not None and (text := bytes(chunk.error)) != b"null":
+    if (text := bytes(chunk.error)) not in {b"", b"null"}:
         content.error = content.error or text.decode(errors="replace")
     if content.response_id is None:
         content.response_id = chunk.id

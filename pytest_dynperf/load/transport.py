@@ -48,6 +48,9 @@ class Transport(Protocol):
     def sending(self) -> bool:
         """Whether bytes are still waiting."""
 
+    def look(self) -> None:
+        """Read now, in case that the poller failed to announce something."""
+
     def close(self) -> None:
         """At once, without a farewell. May be called again."""
 
@@ -88,6 +91,13 @@ class SocketTransport:
     def sending(self) -> bool:
         """As :class:`Transport` says."""
         return bool(self._unsent)
+
+    def look(self) -> None:
+        """As :class:`Transport` says. libuv gives up a socket after it has announced its reset once: where data came with it, only this
+        sees the reset.
+        """
+        if self._descriptor >= 0:
+            self._readable()
 
     def close(self) -> None:
         """As :class:`Transport` says."""
@@ -179,6 +189,9 @@ class LoopTransport(asyncio.Protocol):
     def sending(self) -> bool:
         """As :class:`Transport` says."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    def look(self) -> None:
+        """Nothing to do: the loop reads on its own."""
 
     def close(self) -> None:
         """As :class:`Transport` says."""

@@ -1,0 +1,1 @@
+"""Servers that behave as told, for tests."""
