@@ -56,15 +56,13 @@ def interval_bar(
 def interval_axis(extent: float) -> Markup:
     """The axis that a column of :func:`interval_bar` shares, with the changes it names (a ratio of 1.1 is 10 %)."""
     named = [ratio for ratio in (1.05, 1.1, 1.2) if math.log(ratio) < extent * 0.9]
-    if len(named) == 3:
-        named = named[1:]
     parts = [
         Markup('<svg class="bar-axis" role="img" viewBox="0 0 {0} 30" width="{0}" height="30"><title>{1}</title>').format(
             _BAR_WIDTH, "axis of the change: worse to the right"
         ),
         Markup('<text x="0" y="11">← better</text><text x="{}" y="11" text-anchor="end">worse →</text>').format(_BAR_WIDTH),
     ]
-    for ratio in named:
+    for ratio in named[-1:]:
         for sign in (-1, 1):
             at = _at(sign * math.log(ratio), extent)
             parts.append(Markup('<text class="tick" x="{:.1f}" y="27" text-anchor="middle">{:.0f} %</text>').format(at, (ratio - 1) * 100))

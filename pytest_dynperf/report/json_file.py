@@ -14,7 +14,7 @@ from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.report.json_case import decode_case, encode_case
 from pytest_dynperf.report.json_measurement import decode_cell, decode_measurement, encode_metrics, encode_run
-from pytest_dynperf.report.plain import require_plain, take, take_all, take_map, take_optional, take_table
+from pytest_dynperf.report.plain import plain_table, take, take_all, take_map, take_optional, take_table
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wording import counts
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
@@ -56,8 +56,7 @@ def encode_session(report: SessionReport) -> dict[str, object]:
         "refused": list(report.refused),
         "cases": [encode_result(result) for result in report.results],
     }
-    require_plain(encoded, "session")
-    return encoded
+    return plain_table(encoded, "session")
 
 
 def to_text(encoded: Mapping[str, object]) -> str:
@@ -119,8 +118,7 @@ def encode_result(result: CaseResult) -> dict[str, object]:
         "records": list(result.records),
         "logs": list(result.logs),
     }
-    require_plain(encoded, result.case.name)
-    return encoded
+    return plain_table(encoded, result.case.name)
 
 
 def decode_result(encoded: Mapping[str, object]) -> CaseResult:

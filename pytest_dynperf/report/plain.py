@@ -17,28 +17,40 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def require_plain(value: object, where: str) -> None:
-    """Walk dicts and lists; every leaf must be exactly ``str``, ``int``, ``bool``, ``None`` or a finite ``float``.
+def plain_table(table: Mapping[str, object], where: str) -> dict[str, object]:
+    """A copy of ``table`` whose every leaf is exactly ``str``, ``int``, ``bool``, ``None`` or a finite ``float``.
+
+    Half surrogates, which a server can send inside JSON and which no UTF-8 file or xdist channel takes, are written out (``\\ud800``).
 
     :raises TypeError: for any other type, subclasses such as ``numpy.float64`` and enums included.
     :raises ValueError: for NaN and infinity, which JSON does not have: absence is ``null`` with a reason.
     """
+    copied = {}
+    for key, entry in table.items():
+        if type(key) is not str:
+            msg = f"{where}: key {key!r} is {_name(type(key))}, not str"
+            raise TypeError(msg)
+        copied[_encodable(key)] = _plain(entry, f"{where}.{key}")
+    return copied
+
+
+def _plain(value: object, where: str) -> object:
     kind = type(value)
     if isinstance(value, dict) and kind is dict:
-        for key, entry in value.items():
-            if type(key) is not str:
-                msg = f"{where}: key {key!r} is {_name(type(key))}, not str"
-                raise TypeError(msg)
-            require_plain(entry, f"{where}.{key}")
-    elif isinstance(value, list) and kind is list:
-        for index, entry in enumerate(value):
-            require_plain(entry, f"{where}[{index}]")
-    elif kind not in (str, int, float, bool, type(None)):
+        return plain_table(value, where)
+    if isinstance(value, list) and kind is list:
+        return [_plain(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
+    if kind not in (str, int, float, bool, type(None)):
         msg = f"{where} is {_name(kind)}, not a plain JSON type: convert it where it was computed"
         raise TypeError(msg)
-    elif isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         msg = f"{where} is {value}: what could not be computed is absent with a reason, never a number"
         raise ValueError(msg)
+    return _encodable(value) if isinstance(value, str) else value
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _name(kind: type) -> str:

@@ -72,17 +72,15 @@ def _over_concurrency(suite: str, cell: Cell, groups: dict[str, list[CaseResult]
     series = []
     for style, (group, results) in enumerate(groups.items()):
         points: list[Point] = []
-        line: list[Point] = []
-        baseline: list[Point] = []
+        line: list[Point | None] = []
+        baseline: list[Point | None] = []
         for result in results:
             at = float(result.case.traffic.concurrency)
             runs = result.measurement.runs if result.measurement else ()
             points += [(at, scaled(run.values[cell], unit)) for run in runs if cell in run.values]
             verdict = _verdict_of(result, cell)
-            if verdict is not None and verdict.candidate is not None:
-                line.append((at, scaled(verdict.candidate, unit)))
-            if verdict is not None and verdict.baseline is not None:
-                baseline.append((at, scaled(verdict.baseline, unit)))
+            line.append(_at(at, verdict.candidate if verdict else None, unit))
+            baseline.append(_at(at, verdict.baseline if verdict else None, unit))
         series.append(Series(label=group, style=style, points=tuple(points), line=tuple(line), baseline=tuple(baseline)))
     return Chart(
         title=f"{name} over concurrency, {suite}",
@@ -92,6 +90,10 @@ def _over_concurrency(suite: str, cell: Cell, groups: dict[str, list[CaseResult]
         series=tuple(series),
         x_doubling=True,
     )
+
+
+def _at(x: float, value: float | None, unit: str | None) -> Point | None:
+    return None if value is None else (x, scaled(value, unit))
 
 
 def _frontier(suite: str, groups: dict[str, list[CaseResult]]) -> Chart:

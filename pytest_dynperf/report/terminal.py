@@ -149,7 +149,7 @@ def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
 def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> list[Line]:
     """A line per case below its suite, or two where they do not fit."""
     listed = [result for result in results if verbose or len(results) <= _FEW_CASES or result.verdict.outcome is not Outcome.UNCHANGED]
-    texts = [("  " + result.case.case_id, result.verdict.outcome.text, *_numbers(result)) for result in listed]
+    texts = [("  " + _printable(result.case.case_id), result.verdict.outcome.text, *_numbers(result)) for result in listed]
     widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
     one_line = sum(widths) + 2 * len(widths) <= width
     lines: list[Line] = []
@@ -190,7 +190,10 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
         return []
     one_suite = len({row.result.case.suite for row in shown}) == 1
     names = [row.result.case.case_id if one_suite else row.result.case.name for row in shown]
-    texts = [(name, row.metric, row.baseline, row.now, row.change, row.mde, row.verdict) for name, row in zip(names, shown, strict=True)]
+    texts = [
+        (_printable(name), row.metric, row.baseline, row.now, row.change, row.mde, row.verdict)
+        for name, row in zip(names, shown, strict=True)
+    ]
     widths = [max(len(text[column]) for text in [*texts, _TITLES]) for column in range(len(_TITLES))]
     full = sum(widths) + 2 * (len(widths) - 1)
     if full <= width:
@@ -243,7 +246,7 @@ def _columns(texts: Sequence[str], widths: Sequence[int]) -> str:
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """Broken at spaces; a word is only broken where it alone is wider than the line. Numbers stay with their units."""
-    joined = text.replace(" %", "\u00a0%").replace(" ms", "\u00a0ms").replace(" tok/s", "\u00a0tok/s")
+    joined = _printable(" ".join(text.split())).replace(" %", "\u00a0%").replace(" ms", "\u00a0ms").replace(" tok/s", "\u00a0tok/s")
     lines = textwrap.wrap(joined, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
     return [line.replace("\u00a0", " ") for line in lines]
 

@@ -133,7 +133,9 @@ def percent(fraction: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``12.3 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """``20 ms``, ``12.3 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_dynperf.report.terminal import Line, failure_text, header, live_line, summary
+from pytest_dynperf.scenario.platform import Platform
+from pytest_dynperf.verdict.verdict import Outcome
+from tests.fakes.session_reports import a_case, a_regressed_sweep, a_report, a_result, every_outcome
+
+if TYPE_CHECKING:
+    from pytest_dynperf.report.session_report import SessionReport
+
+WHOLE = ("report:", "baseline:", "accept:")
+"""What starts so is a path or a command, and stays whole to be copied."""
+
+
+def texts(report: SessionReport, *, width: int = 100, verbose: bool = False) -> list[str]:
+    return [line.text for line in summary(report, width=width, verbose=verbose)]
+
+
+def test_the_verdict_comes_first_and_the_report_last() -> None:
+    lines = summary(a_regressed_sweep(), width=100, verbose=False)
+    assert lines[0] == Line("1 of 4 cases regressed: agg-isl256-osl32-c4; 3 are unchanged.", "red")
+    assert lines[-1].text == "report: reports/20261121T030501Z-3f2a9c/report.html"
+
+
+def test_the_table_shows_what_regressed_with_everything_needed_to_believe_it() -> None:
+    (row,) = [text for text in texts(a_regressed_sweep()) if "ITL p50" in text and "→" not in text]
+    for part in ("agg-isl256-osl32-c4", "5.84 ms", "6.53 ms", "+11.9 % [+9.8, +14.0]", "7.8 %", "regressed"):
+        assert part in row
+    (row,) = [text for text in texts(a_regressed_sweep()) if "throughput" in text]
+    assert "−10.6 % [−12.3, −8.9]" in row
+
+
+def test_unchanged_rows_appear_with_verbose_only_and_are_counted_always() -> None:
+    assert not any("TTFT p50" in text for text in texts(a_regressed_sweep()))
+    assert sum("TTFT p50" in text for text in texts(a_regressed_sweep(), verbose=True)) == 4
+    assert "4 cases in 3 min 20 s: 1 regressed, 3 unchanged" in texts(a_regressed_sweep())
+
+
+def test_the_table_has_the_worst_first() -> None:
+    lines = texts(every_outcome())
+    table = lines[lines.index("") :]
+    places = [next(i for i, text in enumerate(table) if word in text.split()) for word in ("regressed", "inconclusive", "improved")]
+    assert places == sorted(places)
+
+
+def test_a_newcomer_sees_numbers_per_case() -> None:
+    (line,) = [text for text in texts(a_report(a_result(4, Outcome.NO_BASELINE))) if "no baseline  " in text]
+    assert line.split("  ") == ["", "agg-isl256-osl32-c4", "no baseline", "596 tok/s", "ITL 5.84 ms", "TTFT 30.4 ms", "run CV 0.5 %"]
+
+
+def test_many_unchanged_cases_are_folded() -> None:
+    report = a_report(*(a_result(n) for n in range(1, 30)), a_result(64, Outcome.REGRESSED, factor=1.2))
+    assert any("29 more unchanged (-v lists them)" in text for text in texts(report))
+    assert sum(text.strip().startswith("agg-") for text in texts(report)) == 3  # its line, and two rows of the table
+    assert sum("  unchanged  " in text and "tok/s" in text for text in texts(report, verbose=True)) >= 29
+
+
+def test_an_invalid_case_shows_its_reason_and_no_number() -> None:
+    lines = texts(a_report(a_result(4, Outcome.INVALID, factor=1.119)))
+    assert any("ended with exit status 137" in text for text in lines)
+    assert not any("tok/s" in text or " ms" in text for text in lines)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_lines_keep_to_the_width(width: int, verbose: bool) -> None:
+    for report in (a_regressed_sweep(), every_outcome()):
+        for text in texts(report, width=width, verbose=verbose):
+            assert text.startswith(WHOLE) or "proposals for baselines" in text or len(text) <= min(width, 100), text
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(min_size=1, max_size=150), st.integers(40, 120))
+def test_no_name_breaks_the_width(name: str, width: int) -> None:
+    case = replace(a_case(), case_id=name, suite=name)
+    for text in texts(a_report(a_result(4, Outcome.REGRESSED, factor=1.2, case=case)), width=width):
+        assert len(text) <= min(width, 100) or text.startswith(WHOLE)
+        assert text.isprintable()
+
+
+def test_a_narrow_terminal_keeps_names_and_numbers_whole() -> None:
+    lines = texts(every_outcome(), width=60)
+    for whole in ("agg-isl256-osl32-c64", "+11.9 % [+9.8, +14.0]", "15.4 ms → 17.3 ms"):
+        assert any(whole in text for text in lines), whole
+
+
+def test_accepted_and_refused_baselines_are_said() -> None:
+    report = replace(a_report(a_result()), accepted=("baselines/m/s/c/1.json",), refused=("s/d: dirty tree",))
+    assert "baseline: baselines/m/s/c/1.json" in texts(report)
+    assert "no baseline written: s/d: dirty tree" in texts(report)
+
+
+def test_a_proposal_names_the_command() -> None:
+    lines = texts(a_report(a_result(4, Outcome.NO_BASELINE)))
+    assert "1 proposal for baselines in reports/20261121T030501Z-3f2a9c/proposals" in lines
+    assert "accept: pytest suites/concurrency_sweep -k agg-isl256-osl32-c4 --gpu=mocker --update-baselines" in lines
+
+
+def test_an_incomplete_session_is_red_even_where_all_is_unchanged() -> None:
+    lines = summary(a_report(a_result(), missing=("suite/lost",)), width=100, verbose=False)
+    assert lines[0].style == "red"
+    assert Line("  missing: suite/lost", "red") in lines
+    assert summary(a_report(), width=100, verbose=False)[0] == Line("No case was measured.", "red")
+
+
+def test_the_failure_says_what_how_sure_why_and_what_to_do() -> None:
+    text = failure_text(a_result(4, Outcome.REGRESSED, factor=1.119), run_directory="reports/r")
+    for part in (
+        "REGRESSED: concurrency_sweep/agg-isl256-osl32-c4",
+        "ITL p50: 5.84 ms → 6.53 ms, +11.9 % [+9.8, +14.0]",
+        "throughput: 596 tok/s → 532 tok/s, −10.6 % [−12.3, −8.9]",
+        "limit +5.1 %, tolerance 3 %, MDE 7.8 %, 5 sessions of baseline",
+        "confirmed by: a fresh session",
+        "dynamo.version: 1.4.1 → 1.4.2",
+        "repeat: pytest 'suites/concurrency_sweep/test_concurrency_sweep.py::test_case[agg-isl256-osl32-c4]'",
+        '--accept-regression "reason"',
+        "log: reports/r/deployments/3f2a/worker-1.log",
+    ):
+        assert part in text
+    assert "TTFT" not in text, "what did not regress is not in the way"
+
+
+def test_a_regression_without_a_changed_provenance_says_so() -> None:
+    result = a_result(4, Outcome.REGRESSED, factor=1.119)
+    assert result.environment is not None
+    text = failure_text(replace(result, baseline_provenance=result.environment.provenance))
+    assert "nothing that is recorded differs" in text
+
+
+def test_the_failure_of_an_invalid_case_shows_reasons_and_logs_but_no_number() -> None:
+    text = failure_text(a_result(4, Outcome.INVALID, factor=1.119))
+    assert text.startswith("INVALID: concurrency_sweep/agg-isl256-osl32-c4\n  worker 1 (dynamo.mocker) ended with exit status 137")
+    assert "log: deployments/3f2a/worker-1.log" in text
+    assert "accept:" not in text
+    assert "tok/s" not in text
+    assert " ms" not in text
+
+
+def test_text_from_outside_cannot_steer_the_terminal() -> None:
+    result = a_result(4, Outcome.INVALID)
+    hostile = replace(result, verdict=replace(result.verdict, reasons=("\x1b[2J\x07 gone\nsecond line \u202egnp",)))
+    shown = failure_text(hostile) + "".join(texts(a_report(hostile)))
+    assert not any(ord(character) < 32 for character in shown.replace("\n", ""))
+    assert "\u202e" not in shown
+    assert "\\x1b[2J" in shown
+    assert "\n  second line" in shown, "the lines of a quoted log stay lines"
+
+
+def test_the_live_line() -> None:
+    line = live_line("concurrency_sweep", "c64", run=2, runs=3, share=0.61, tokens_per_s=812.3, seconds_left=240.0)
+    assert line == "concurrency_sweep c64 · run 2/3 · 61 % · 812 tok/s · 4 min left"
+    line = live_line("concurrency_sweep", "c64", run=1, runs=3, share=0.0, tokens_per_s=None, seconds_left=None)
+    assert line == "concurrency_sweep c64 · run 1/3 · 0 %"
+    assert live_line("s", "c", run=1, runs=1, share=0.9, tokens_per_s=1.0, seconds_left=12.0).endswith("12 s left")
+
+
+@pytest.mark.parametrize(("simulated", "said"), [(True, True), (False, False)])
+def test_the_header_says_where_timing_is_simulated(simulated: bool, said: bool) -> None:
+    platform = Platform(
+        name="mocker",
+        summary="",
+        file="",
+        gpu_pattern="",
+        gpu_count=0,
+        gpu_memory_gib=0.0,
+        launcher="process",
+        simulated=simulated,
+        verified=True,
+        defaults={},
+    )
+    first, second = header(platform=platform, versions={"ai-dynamo": "1.4.2"}, baseline_directory="baselines", seed=7)
+    assert ("simulated timing" in first) is said
+    assert "no GPU, launcher process, ai-dynamo 1.4.2" in first
+    assert second == "dynperf: baselines in baselines, seed 7, intervals 90 %"
