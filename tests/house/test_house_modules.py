@@ -23,7 +23,7 @@ def flaws(path: Path, text: str) -> Iterator[str]:
     lines = text.count("\n")
     if lines > LARGEST_MODULE:
         yield f"{path} has {lines} lines, allowed are {LARGEST_MODULE}: split it by concept"
-    named = {part.removesuffix("s") for part in (path.stem, path.parent.name)}
+    named = {part.removesuffix("s") for part in (path.stem, *path.parts[1:-1])}
     if banned := named & {name.removesuffix("s") for name in BANNED}:
         yield f"{path} is called {banned.pop()}: a name that says nothing about what is inside"
     tree = ast.parse(text)
@@ -54,14 +54,14 @@ LONG_BODY = "    x = 1\n" * LARGEST_FUNCTION
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
-        pytest.param("load/utils.py", SOUND, "is called util", id="a name"),
-        pytest.param("load/helper.py", SOUND, "is called helper", id="its singular"),
-        pytest.param("core/driver.py", SOUND, "is called core", id="a package's name"),
-        pytest.param("load/driver.py", "import json\n", "has no docstring", id="no docstring"),
-        pytest.param("load/driver.py", SOUND + "#\n" * LARGEST_MODULE, "has 401 lines", id="a long module"),
-        pytest.param("load/driver.py", SOUND + "def long():\n" + LONG_BODY, "long has 51 lines", id="a long function"),
+        pytest.param("pytest_dynperf/load/utils.py", SOUND, "is called util", id="a name"),
+        pytest.param("pytest_dynperf/load/helper.py", SOUND, "is called helper", id="its singular"),
+        pytest.param("pytest_dynperf/core/driver.py", SOUND, "is called core", id="a package's name"),
+        pytest.param("pytest_dynperf/load/driver.py", "import json\n", "has no docstring", id="no docstring"),
+        pytest.param("pytest_dynperf/load/driver.py", SOUND + "#\n" * LARGEST_MODULE, "has 401 lines", id="a long module"),
+        pytest.param("pytest_dynperf/load/driver.py", SOUND + "def long():\n" + LONG_BODY, "long has 51 lines", id="a long function"),
         pytest.param(
-            "load/driver.py",
+            "pytest_dynperf/load/driver.py",
             SOUND + "class A:\n  async def long(self):\n" + "    x = 1\n" * LARGEST_FUNCTION,
             "51 lines",
             id="a long method",
@@ -74,4 +74,4 @@ def test_a_defect_is_found(name: str, text: str, found: str) -> None:
 
 def test_what_is_just_within_the_limits_is_no_flaw() -> None:
     function = "def long():\n" + "    x = 1\n" * (LARGEST_FUNCTION - 1)
-    assert list(flaws(Path("load/driver.py"), SOUND + function + "#\n" * (LARGEST_MODULE - 1 - LARGEST_FUNCTION))) == []
+    assert list(flaws(Path("pytest_dynperf/load/driver.py"), SOUND + function + "#\n" * (LARGEST_MODULE - 1 - LARGEST_FUNCTION))) == []
