@@ -1,7 +1,8 @@
 """LOAD: requests in, a recording out. A closed loop: exactly C requests in flight, from the first to the end of the last measured one.
 
 Warm-up hands over to measurement without draining, and after the last measured request has been sent, load goes on until the last of them
-has ended; what is then in flight is cancelled. The driver owns its event loop, so it is called from ordinary code.
+has ended; what is then in flight is cancelled, and recorded as such, unmeasured. The driver owns its event loop, so it is called from
+ordinary code.
 """
 
 from __future__ import annotations

@@ -159,6 +159,11 @@ class LoopTransport(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended."""
+        return self._receiver is None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
@@ -239,6 +244,9 @@ class Dialer:
             _, transport = await loop.create_connection(
                 lambda: LoopTransport(receiver), str(address[0]), self._origin.port, ssl=self._tls, server_hostname=self._origin.host
             )
+            if transport.gone:  # before anybody could be told
+                msg = f"{self._origin.host} closed the connection right after the handshake"
+                raise ConnectionResetError(msg)
             return transport
         connecting = socket.socket(family, socket.SOCK_STREAM)
         try:
