@@ -29,15 +29,10 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_byte_identical_in_another_process(model: Path, tmp_path: Path) -> None:
-    program = "\n".join(
-        (
-            "import sys; from pathlib import Path",
-            "from pytest_dynperf.deployment.model_directory import make_model",
-            "make_model(Path(sys.argv[1]))",
-        )
-    )
+    call = f"make_model(Path({str(tmp_path)!r}))"
+    program = f"from pathlib import Path\nfrom pytest_dynperf.deployment.model_directory import make_model\n{call}"
     environment = os.environ | {"PYTHONHASHSEED": "7", "RAYON_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
 
     other = tmp_path / model.name
 

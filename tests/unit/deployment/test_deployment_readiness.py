@@ -69,7 +69,7 @@ def test_a_password_in_the_url_is_not_shown(server: Server) -> None:
     assert "secret" not in fails("refuses", f"http://me:secret@127.0.0.1:{free_ports(1)[0]}")
     server.answers["/v1/models"] = models("other")
     assert "secret" not in fails("does not serve", with_password)
-    server.answers["/v1/models"] = lambda _: server.released.wait(30) and None
+    server.answers["/v1/models"] = silence
     assert "secret" not in fails("did not answer", with_password, timeout_s=0.2)
 
 
@@ -102,8 +102,12 @@ def test_certificate_that_nobody_trusts(tmp_path: Path) -> None:
         fails("TLS failed: CERTIFICATE_VERIFY_FAILED.*SSL_CERT_FILE", server.url.replace("http://", "https://"))
 
 
+def silence(handler: Handler) -> None:
+    handler.server.released.wait(30)
+
+
 def test_silence(server: Server) -> None:
-    server.answers["/v1/models"] = lambda _: server.released.wait(30) and None
+    server.answers["/v1/models"] = silence
 
     fails("did not answer completely within 0.3 s", server.url, timeout_s=0.3)
 
