@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.topology import Topology
 
 HOST = "127.0.0.1"
-INFRASTRUCTURE = ("etcd", "nats")
-"""Roles that start first and stop last."""
 
 ALLOWED_VARIABLES = (
     "PATH",

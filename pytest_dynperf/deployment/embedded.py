@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment import process, readiness
-from pytest_dynperf.deployment.dynamo import FIXED_PORTS, HOST, INFRASTRUCTURE, check_engine, port_map, services
+from pytest_dynperf.deployment.dynamo import FIXED_PORTS, HOST, check_engine, port_map, services
 from pytest_dynperf.deployment.infrastructure import (
     REMEDY,
     find_program,
     nats_counters,
-    port_was_taken,
     program_version,
     services_environment,
     starting_incident,
 )
 from pytest_dynperf.deployment.inspection import host_facts, package_versions
 from pytest_dynperf.deployment.model_directory import make_model, model_digest
-from pytest_dynperf.deployment.ports import free_ports
+from pytest_dynperf.deployment.ports import PortTaken, free_ports
+from pytest_dynperf.deployment.service import INFRASTRUCTURE
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.errors import DeploymentError
 
@@ -49,7 +49,7 @@ def start_embedded(
     log_path: Callable[[str], Path],
     choose_ports: Callable[[int], tuple[int, ...]] = free_ports,
 ) -> Deployment:
-    """Start ``topology`` and return when a completion has come back: 3 to 5 s on two cores.
+    """Start ``topology`` and return when a completion has come back: 2 to 5 s on two cores.
 
     Services write inside ``directory`` only, and what they wrote there is removed when they are stopped; logs stay at
     ``log_path(service)``. A service that loses its port to somebody else leads to one more attempt with new ports.
@@ -60,21 +60,22 @@ def start_embedded(
     """
     check_engine(topology)
     _require_packages()
-    for last in (False, True):
-        deployment = _Embedded(
-            topology=topology,
-            specs=_specs(topology, state=directory.resolve() / "state", cache_directory=cache_directory, choose_ports=choose_ports),
-            state=directory.resolve() / "state",
-        )
+    state = directory.resolve() / "state"
+
+    def attempt() -> Deployment:
+        specs = _specs(topology, state=state, cache_directory=cache_directory, choose_ports=choose_ports)
+        deployment = _Embedded(topology=topology, specs=specs, state=state)
         try:
             deployment.start(log_path)
-            return deployment
-        except BaseException as error:
-            retry = not last and isinstance(error, DeploymentError) and port_was_taken(deployment.running)
+        except BaseException:
             deployment.stop()
-            if not retry:
-                raise
-    raise AssertionError
+            raise
+        return deployment
+
+    try:
+        return attempt()
+    except PortTaken:
+        return attempt()
 
 
 def _require_packages() -> None:

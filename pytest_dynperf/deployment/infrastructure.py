@@ -18,7 +18,7 @@ from pytest_dynperf.deployment import process, readiness
 from pytest_dynperf.deployment.control import exchange
 from pytest_dynperf.deployment.dynamo import HOST, etcd_service, inherited, nats_service
 from pytest_dynperf.deployment.inspection import program_output
-from pytest_dynperf.deployment.ports import free_ports
+from pytest_dynperf.deployment.ports import PortTaken, free_ports
 from pytest_dynperf.errors import DeploymentError, EndpointError
 
 if TYPE_CHECKING:
@@ -61,22 +61,13 @@ def services_environment() -> dict[str, str]:
 def starting_incident(running: Sequence[process.Running]) -> str | None:
     """:func:`process.incident` for services that are starting.
 
-    :raises DeploymentError: when one of them says in its log that its port is taken: Dynamo's workers go on without theirs.
+    :raises PortTaken: when one of them says so in its log, whether it has ended or not: Dynamo's workers go on without their port.
     """
-    gone = process.incident(running)
-    if gone is None and (taken := _without_port(running)) is not None:
-        msg = f"service {taken.spec.name} found its port taken. Its log {taken.log} ends:\n{process.tail(taken.log)}"
-        raise DeploymentError(msg)
-    return gone
-
-
-def port_was_taken(running: Sequence[process.Running]) -> bool:
-    """Whether a service says in its log that its port was taken: then another start with new ports is worth it."""
-    return _without_port(running) is not None
-
-
-def _without_port(running: Sequence[process.Running]) -> process.Running | None:
-    return next((service for service in running if _PORT_TAKEN.search(_beginning(service.log))), None)
+    for service in running:
+        if _PORT_TAKEN.search(_beginning(service.log)):
+            msg = f"service {service.spec.name} found its port taken. Its log {service.log} ends:\n{process.tail(service.log)}"
+            raise PortTaken(msg)
+    return process.incident(running)
 
 
 def _beginning(log: Path) -> str:
@@ -130,7 +121,7 @@ def start_etcd(directory: Path) -> Server:
         client, peer = free_ports(2)
         return etcd_service(program=program, client=client, peer=peer, directory=state, environment=services_environment())
 
-    return _start_server("http", spec, directory)
+    return _twice(partial(_start_server, "http", spec, directory))
 
 
 def start_nats(directory: Path) -> Server:
@@ -144,21 +135,23 @@ def start_nats(directory: Path) -> Server:
         client, monitor = free_ports(2)
         return nats_service(program=program, client=client, monitor=monitor, directory=state, environment=services_environment())
 
-    return _start_server("nats", spec, directory)
+    return _twice(partial(_start_server, "nats", spec, directory))
 
 
 def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], directory: Path) -> Server:
-    for last in (False, True):
-        spec = make_spec()
-        running = process.start([spec], log_path=lambda name: directory.resolve() / f"{name}.log")
-        server = Server(url=f"{scheme}://{HOST}:{spec.ports['client']}", spec=spec, _running=running)
-        try:
-            deadline = time.monotonic() + READY_S
-            readiness.wait_services([spec], incident=partial(starting_incident, running), deadline=deadline)
-            return server
-        except BaseException as error:
-            retry = not last and isinstance(error, DeploymentError) and port_was_taken(running)
-            server.stop()
-            if not retry:
-                raise
-    raise AssertionError
+    spec = make_spec()
+    running = process.start([spec], log_path=lambda name: directory.resolve() / f"{name}.log")
+    server = Server(url=f"{scheme}://{HOST}:{spec.ports['client']}", spec=spec, _running=running)
+    try:
+        readiness.wait_services([spec], incident=partial(starting_incident, running), deadline=time.monotonic() + READY_S)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _twice(start: Callable[[], Server]) -> Server:
+    try:
+        return start()
+    except PortTaken:
+        return start()

@@ -42,8 +42,8 @@ def commit_facts(directory: Path) -> dict[str, str]:
     """``git.commit`` and ``git.dirty`` (``yes`` or ``no``, untracked files count) of the repository that ``directory`` lies in; empty
     when it lies in none or there is no ``git``. Two processes, about 10 ms.
     """
-    commit = program_output(("git", "-C", str(directory), "rev-parse", "HEAD"))
-    status = program_output(("git", "-C", str(directory), "status", "--porcelain"))
+    commit = program_output(("git", "--no-optional-locks", "-C", str(directory), "rev-parse", "HEAD"))
+    status = program_output(("git", "--no-optional-locks", "-C", str(directory), "status", "--porcelain"))
     if commit is None or status is None:
         return {}
     return {"git.commit": commit, "git.dirty": "yes" if status else "no"}

@@ -12,6 +12,10 @@ FIRST, LAST = 20000, 32000
 """Below the kernel's ephemeral range (32768 and up), where any client could take one; below 32768 also for Dynamo's system ports."""
 
 
+class PortTaken(DeploymentError):
+    """A service found that somebody else has its port since it was chosen."""
+
+
 def free_ports(count: int, *, start: int | None = None) -> tuple[int, ...]:
     """``count`` distinct ports of 20000 to 32000 that can be bound on 127.0.0.1 and on all interfaces, searched upwards from ``start``
     (random when ``None``, so that sessions on one host rarely meet).

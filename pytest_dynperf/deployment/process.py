@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment import reaper
+from pytest_dynperf.deployment.service import INFRASTRUCTURE
 from pytest_dynperf.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def stop(running: Sequence[Running]) -> None:
 
 
 def _stop_guarded(running: Sequence[Running], guard: subprocess.Popen[bytes], mark: str, deadline: float) -> None:
-    infrastructure = [service for service in running if service.spec.role in ("etcd", "nats")]
+    infrastructure = [service for service in running if service.spec.role in INFRASTRUCTURE]
     users = [service for service in running if service not in infrastructure]
     try:
         _terminate(users, deadline - _INFRASTRUCTURE_S)

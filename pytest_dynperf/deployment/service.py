@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+INFRASTRUCTURE = ("etcd", "nats")
+"""Roles that start first and stop last."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyCheck:

@@ -18,9 +18,9 @@ import pytest
 from pytest_dynperf.deployment.control import exchange
 from pytest_dynperf.deployment.embedded import start_embedded
 from pytest_dynperf.deployment.infrastructure import start_etcd, start_nats
-from pytest_dynperf.deployment.ports import free_ports
+from pytest_dynperf.deployment.ports import PortTaken, free_ports
 from pytest_dynperf.deployment.readiness import complete_once
-from pytest_dynperf.errors import DeploymentError, ServiceExited
+from pytest_dynperf.errors import ServiceExited
 from pytest_dynperf.scenario.topology import Role, Topology
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def test_there_is_no_third_attempt(deploy: Callable[..., Deployment]) -> None:
             attempts.append((port, *free_ports(count - 1)))
             return attempts[-1]
 
-        with pytest.raises(DeploymentError, match="service etcd"):
+        with pytest.raises(PortTaken, match="service etcd found its port taken"):
             deploy(topology(), choose_ports=choose)
 
     assert len(attempts) == 2
