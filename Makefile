@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## lint, types, import contracts, news fragments
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m towncrier build --draft --version 0.0.0 >/dev/null
 
 format: $(VENV)/.dev ## format the code and sort what can be sorted

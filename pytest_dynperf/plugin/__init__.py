@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if state.xdist_worker is not None:
         return
     config.pluginmanager.register(Recorder(state), "dynperf-recorder")
-    if getattr(config.option, "tx", None):
+    if getattr(config.option, "tx", None):  # pytest-xdist is here, and asked for
         from pytest_dynperf.plugin.distribution import register_controller
 
         register_controller(config)
@@ -55,8 +55,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         generate_cases(metafunc)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Complete the plan, once everything is selected."""
+    """Complete the plan once everything is selected, before the terminal asks for the header."""
     state = session.config.stash[STATE]
     if not any("perf" in getattr(item, "fixturenames", ()) for item in session.items):
         return

@@ -89,13 +89,13 @@ def complete_plan(state: State, session: pytest.Session) -> None:
     (platform, why), *_others = state.platforms.values() or [state.platform_for(state.config.rootpath / "scenario.toml")]
     state.plan = Plan(platform=platform, why=why, cases=tuple(cases.values()))
     state.node_ids = {node_id: case.name for node_id, case in cases.items()}
-    if session.config.getoption("dynperf_plan"):
+    if session.config.getoption("dynperf_plan") or session.config.getoption("collectonly"):
         return
     if state.xdist_worker is not None:
         report_plan(state, cases, summary.header_lines(state))
         return
-    state.the_ledger().planned.update(state.node_ids.values())
     summary.prepare(state)
+    state.the_ledger().planned.update(state.node_ids.values())
 
 
 def print_plan(state: State) -> None:

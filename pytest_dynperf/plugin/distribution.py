@@ -44,9 +44,9 @@ class Controller:
         if not path.is_file() or self._state.node_ids:
             return
         plan = json.loads(path.read_text())
+        announce(self._state, plan["header"])
         self._state.node_ids = plan["node_ids"]
         self._state.the_ledger().planned.update(plan["node_ids"].values())
-        announce(self._state, plan["header"])
         self._relay.start()
 
     def pytest_unconfigure(self) -> None:
@@ -56,10 +56,8 @@ class Controller:
 
 
 def register_controller(config: pytest.Config) -> None:
-    """Take part in a distributed run as its controller; nothing happens where pytest-xdist is not there or not used."""
-    distributed = config.pluginmanager.hasplugin("dsession") or bool(getattr(config.option, "tx", None))
-    if config.pluginmanager.hasplugin("xdist") and distributed:
-        config.pluginmanager.register(Controller(config.stash[STATE]), "dynperf-controller")
+    """Take part in a distributed run as its controller."""
+    config.pluginmanager.register(Controller(config.stash[STATE]), "dynperf-controller")
 
 
 def report_plan(state: State, cases: Mapping[str, Case], header: list[str]) -> None:

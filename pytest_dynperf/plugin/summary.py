@@ -121,7 +121,8 @@ def _session_report(state: State) -> SessionReport:
 
     settings = state.make_settings()
     ledger = state.the_ledger()
-    results = tuple(ledger.results[name] for name in sorted(ledger.results, key=list(state.node_ids.values()).index))
+    order = {name: position for position, name in enumerate(state.node_ids.values())}
+    results = tuple(ledger.results[name] for name in sorted(ledger.results, key=lambda name: order.get(name, len(order))))
     platforms = {result.case.platform for result in results}
     return SessionReport(
         session_id=settings.session_id,

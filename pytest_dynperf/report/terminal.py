@@ -50,6 +50,8 @@ class Line:
 def header(*, platform: Platform, versions: Mapping[str, str], baseline_directory: str, seed: int) -> list[str]:
     """Two lines for the head of a pytest run."""
     hardware = f"{platform.gpu_count} x {platform.gpu_pattern}" if platform.gpu_count else "no GPU"
+    if platform.launcher == "attached":
+        hardware = "GPUs unknown"
     timing = " (simulated timing, real frontend and router)" if platform.simulated else ""
     parts = [f"platform {platform.name}{timing}", hardware, f"launcher {platform.launcher}"]
     parts += [f"{name} {version}" for name, version in sorted(versions.items())]
@@ -236,7 +238,8 @@ def _baseline_lines(report: SessionReport, width: int) -> list[Line]:
     if waiting and not report.accepted:
         proposals = RunDirectory(Path(report.run_directory)).proposals
         lines.append(Line(f"{wording.counted(len(waiting), 'proposal')} for baselines in {proposals}"))
-        lines += [Line(f"accept: {waiting[0].accept}")] if waiting[0].accept else []
+        command = waiting[0].accept if len(waiting) == 1 else f"{report.command} --update-baselines"
+        lines += [Line(f"accept: {command}")] if command else []
     return lines
 
 

@@ -220,6 +220,10 @@ class _Answer:
             body = behaviour.body if behaviour.body is not None else b'{"message":"refused"}'
             await self._raw(_whole(behaviour.status, body, behaviour.content_type, behaviour.headers))
             return not behaviour.close_after
+        if not self.body.get("stream"):
+            self.leave()
+            await self._raw(_whole(200, json.dumps(self._completion()).encode(), "application/json", behaviour.headers))
+            return not behaviour.close_after
         await self._head()
         if not await self._stream():
             return False
@@ -259,6 +263,16 @@ class _Answer:
         await self._last(tokens)
         return True
 
+    def _completion(self) -> dict[str, object]:
+        """The whole answer at once, as a control client asks for it."""
+        tokens = int(self.body["max_tokens"])
+        choice = {"index": 0, "message": {"role": "assistant", "content": " t" * tokens}, "finish_reason": self.behaviour.finish_reason}
+        usage = {"prompt_tokens": self._prompt_tokens(), "completion_tokens": tokens}
+        return {"id": "chatcmpl-1", "object": "chat.completion", "model": self.server.model, "choices": [choice], "usage": usage}
+
+    def _prompt_tokens(self) -> int:
+        return len(self.body["messages"][0]["content"].split()) + self.server.template_tokens
+
     def _delta(self, position: int) -> dict[str, object]:
         if self.behaviour.delta == "tool_calls":
             return {"tool_calls": [{"index": 0, "function": {"arguments": f"t{position}"}}]}
@@ -272,9 +286,8 @@ class _Answer:
             last["nvext"] = {"timing": {"ttft_ms": behaviour.server_ttft_ms, "total_time_ms": 1.0}}
         await self._event(last)
         if behaviour.usage:
-            prompt_tokens = len(self.body["messages"][0]["content"].split()) + self.server.template_tokens
             completion_tokens = tokens if behaviour.completion_tokens is None else behaviour.completion_tokens
-            usage: dict[str, object] = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+            usage: dict[str, object] = {"prompt_tokens": self._prompt_tokens(), "completion_tokens": completion_tokens}
             if behaviour.cached_tokens is not None:
                 usage["prompt_tokens_details"] = {"cached_tokens": behaviour.cached_tokens}
             await self._event({"id": "chatcmpl-1", "choices": [], "usage": usage})

@@ -9,7 +9,7 @@ from tests.fakes.sse_server import Behaviour, sse_server
 if TYPE_CHECKING:
     from tests.plugin.conftest import Bench
 
-QUICK = Behaviour(model="fake", ttft_s=0.002, itl_s=0.001)
+QUICK = Behaviour(ttft_s=0.002, itl_s=0.001)
 STOPPED = """
 import pytest
 def test_fake(perf):
@@ -52,7 +52,7 @@ def test_a_case_that_is_skipped_on_purpose_is_not_missing(bench: Bench) -> None:
 
 
 def test_maxfail_leaves_the_rest_missing(bench: Bench) -> None:
-    with sse_server(Behaviour(models="html")) as server:
+    with sse_server(models_body=b"<html>hello</html>", models_content_type="text/html") as server:
         run = bench.run("-x", url=server.url)
     assert run.code == 1
     assert run.session["missing"] == ["fake_suite/agg-isl64-osl8-c2"]

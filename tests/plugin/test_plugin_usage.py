@@ -93,7 +93,7 @@ def test_a_plan_is_printed_and_nothing_starts(bench: Bench, extra: tuple[str, ..
 @pytest.mark.parametrize("extra", [(), ("-n", "2")])
 def test_a_report_directory_that_cannot_be_written_is_found_before_measuring(bench: Bench, extra: tuple[str, ...]) -> None:
     (bench.root / "occupied").write_text("a file")
-    with sse_server(Behaviour(model="fake")) as server:
+    with sse_server(Behaviour()) as server:
         run = bench.run("--dynperf-reports=occupied", *extra, url=server.url)
     assert run.code == 4, run.text
     assert "occupied" in run.text
@@ -101,17 +101,16 @@ def test_a_report_directory_that_cannot_be_written_is_found_before_measuring(ben
     assert "Traceback" not in run.text
 
 
-def test_two_sessions_at_once_on_one_host(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_sessions_at_once_on_one_host(bench: Bench) -> None:
     directory = bench.root / "tmp"
-    monkeypatch.setenv("TMPDIR", str(directory))
     leases = directory / f"dynperf-leases-{os.getuid()}"
-    leases.mkdir(parents=True, mode=0o700)
+    leases.mkdir(mode=0o700)
     holder = {"session_id": "another", "pid": os.getpid(), "started": "2026-01-01T00:00:00Z", "what": "pytest in /elsewhere"}
     with (leases / "host.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(holder))
         file.flush()
-        with sse_server(Behaviour(model="fake")) as server:
+        with sse_server(Behaviour()) as server:
             run = bench.run(url=server.url)
     assert run.code == 4, run.text
     assert str(os.getpid()) in run.text

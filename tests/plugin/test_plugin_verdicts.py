@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,8 @@ from tests.fakes.sse_server import Behaviour, sse_server
 if TYPE_CHECKING:
     from tests.plugin.conftest import Bench
 
-QUICK = Behaviour(model="fake", ttft_s=0.002, itl_s=0.001)
-SLOW = Behaviour(model="fake", ttft_s=0.02, itl_s=0.02)
+QUICK = Behaviour(ttft_s=0.002, itl_s=0.001)
+SLOW = Behaviour(ttft_s=0.02, itl_s=0.02)
 
 
 def test_without_a_baseline_a_case_passes_and_is_never_called_a_pass(bench: Bench) -> None:
@@ -110,7 +110,7 @@ def test_every_request_failed_is_invalid_and_has_no_number(bench: Bench) -> None
     with sse_server(QUICK) as server:
         bench.run("--update-baselines", "-k", "c1", url=server.url)
         before = {path: path.read_text() for path in bench.baseline_files()}
-    with sse_server(Behaviour(model="fake", status=503, healthy_requests=1)) as server:
+    with sse_server(Behaviour(), Behaviour(status=503)) as server:
         run = bench.run("--update-baselines", "-k", "c1", "--dynperf-tokenizer", str(_tokenizer(bench)), url=server.url)
     assert run.code == 1, run.text
     (case,) = run.session["cases"]
@@ -126,14 +126,14 @@ def _tokenizer(bench: Bench) -> object:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("server_arguments", "words"),
     [
-        (Behaviour(model="another"), ["fake", "another"]),
-        (Behaviour(models="html"), ["html"]),
+        ({"model": "another"}, ["fake", "another"]),
+        ({"models_body": b"<html>hello</html>", "models_content_type": "text/html"}, ["html"]),
     ],
 )
-def test_what_is_not_the_server_is_named(bench: Bench, behaviour: Behaviour, words: list[str]) -> None:
-    with sse_server(behaviour) as server:
+def test_what_is_not_the_server_is_named(bench: Bench, server_arguments: dict[str, Any], words: list[str]) -> None:
+    with sse_server(**server_arguments) as server:
         run = bench.run(url=server.url)
     assert run.code == 1
     assert all(word in run.text.lower() for word in words), run.text
@@ -169,7 +169,7 @@ def test_a_test_that_never_measures_fails(bench: Bench) -> None:
 def test_records_say_what_was_seen_of_each_request(bench: Bench) -> None:
     with sse_server(QUICK) as server:
         run = bench.run("-k", "c2", url=server.url)
-        seen = server.request_ids
+        seen = {request.headers.get("x-request-id") for request in server.requests}
     (case,) = run.session["cases"]
     records = [json.loads(line) for name in case["records"] for line in (bench.root / "reports/latest" / name).read_text().splitlines()]
     assert len(records) >= 90
