@@ -114,6 +114,7 @@ def test_errors_name_the_most_frequent_kind_with_its_evidence() -> None:
 def test_an_allowed_error_share_is_allowed() -> None:
     lenient = replace(EXPECTATION, max_error_share=0.05)
     assert problems(recording((*GOOD, failed(40))), TRAFFIC, lenient) == ()
+    assert problems(recording((*GOOD, *GOOD[:6], failed(40), failed(41))), TRAFFIC, lenient) == ()  # 2 of 40, exactly
     assert len(problems(recording((*GOOD, failed(40), failed(41))), TRAFFIC, lenient)) == 1
 
 

@@ -75,6 +75,20 @@ def test_inter_token_latency_counts_tokens_and_not_chunks() -> None:
     assert samples("inter_chunk_latency", recording([two_chunks_of_five_tokens])) == [0.040]
 
 
+def test_what_was_not_seen_gives_no_value() -> None:
+    unsent, silent, unused = replace(A, sent_ns=None), replace(A, chunk_ns=()), replace(A, completion_tokens=None)
+    assert samples("time_to_first_token", recording([unsent, silent, B])) == [0.030]
+    assert samples("request_latency", recording([unsent, silent, B])) == [0.060]
+    assert samples("inter_token_latency", recording([silent, unused, B])) == [0.015]
+    assert samples("output_sequence_length", recording([unused, B])) == [3.0]
+    assert samples("input_sequence_length", recording([replace(A, prompt_tokens=None), B])) == [256.0]
+
+
+def test_two_tokens_have_one_gap() -> None:
+    assert samples("inter_token_latency", recording([record(0, chunks_ms=(50, 54))])) == [0.004]
+    assert samples("output_token_throughput_per_user", recording([record(0, chunks_ms=(50, 54))])) == [250.0]
+
+
 def test_server_time_is_what_the_server_says() -> None:
     assert samples("server_time_to_first_token", recording([replace(A, server_ttft_s=0.042)])) == [0.042]
 

@@ -54,6 +54,7 @@ def test_twice_worse_is_regressed() -> None:
     assert itl.delta == pytest.approx(0.1739533)
     assert itl.limit == pytest.approx(0.035045, abs=1e-5)
     assert verdict.confirmed
+    assert itl.suspect
     assert next_step(verdict) is Step.ENOUGH
     assert "fresh session" in verdict.reasons[0]
 

@@ -72,6 +72,13 @@ def test_suspect_is_inconclusive_and_asks_for_a_fresh_session(cell: Cell) -> Non
     assert [item.cell for item in verdict.cells if item.suspect] == [cell]
     assert next_step(verdict) is Step.FRESH_SESSION
     assert verdict.reasons[0].startswith(str(cell))
+    assert not any(item.underpowered for item in verdict.cells if item.suspect)
+
+
+def test_a_tolerance_of_zero_leaves_the_noise() -> None:
+    strict = Expectation(gates=(Gate(cell=TTFT, tolerance=0.0),))
+    assert judged(measurement_of(GOOD), expectation=strict).outcome is Outcome.UNCHANGED
+    assert judged(scaled(TTFT, 1.2), expectation=strict).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("cell", GOOD)
@@ -107,6 +114,7 @@ def test_no_baseline() -> None:
     assert verdict.outcome is Outcome.NO_BASELINE
     assert [cell.outcome for cell in verdict.cells] == [Outcome.NO_BASELINE] * 3
     assert verdict.cells[0].candidate == 100.0
+    assert verdict.cells[0].run_cv == pytest.approx(0.01)
     assert verdict.cells[0].delta is None
     assert "--update-baselines" in verdict.reasons[0]
 

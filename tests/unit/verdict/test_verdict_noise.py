@@ -56,6 +56,21 @@ def test_clipping_by_mad() -> None:
     assert compare(flat(1.0), sessions, sign=1, prior_sd=0.02).standard_error == pytest.approx(expected, rel=1e-9)
 
 
+def test_four_sessions_are_clipped_and_three_are_not() -> None:
+    # Four: MAD 0, the outlier counts as 3e-4. Three: it counts whole.
+    four = compare(flat(1.0), [*(flat(1.0),) * 3, flat(1.5)], sign=1, prior_sd=0.02)
+    assert four.standard_error == pytest.approx(math.sqrt((4 * 0.0004 + 3 * 2.25e-8) / 7 * 1.25), rel=1e-6)
+    three = compare(flat(1.0), [*(flat(1.0),) * 2, flat(1.5)], sign=1, prior_sd=0.02)
+    assert three.standard_error == pytest.approx(math.sqrt((4 * 0.0004 + 2 * math.log(1.5) ** 2 / 3) / 6 * 4 / 3), rel=1e-6)
+
+
+def test_the_smallest_session_sets_the_floor() -> None:
+    wide, longer = (90.0, 100.0, 110.0), (90.0, 100.0, 110.0) * 2  # variances .0100756 and .0080605
+    expected = math.sqrt(1.08 * (0.0100756 + 0.0080605) / 2 / 3 * 2)
+    assert compare(wide, [longer], sign=1, prior_sd=0.02).standard_error == pytest.approx(expected, rel=1e-4)
+    assert compare(longer, [wide], sign=1, prior_sd=0.02).standard_error == pytest.approx(expected, rel=1e-4)
+
+
 def test_spread_within_a_session_is_a_floor() -> None:
     wide = (90.0, 100.0, 110.0)  # variance of the logarithms .0100756
     both = compare(wide, [wide], sign=1, prior_sd=0.02)
