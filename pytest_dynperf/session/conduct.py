@@ -132,17 +132,16 @@ def one_run(case: Case, conduct: Conduct, deployment: Deployment, *, name: str, 
     )
     after = deployment.witness()
     recording = replace(recording, witness={key: after[key] - before[key] for key in after if key in before})
-    recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording, before, after)))
+    recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording)))
     endpoint = with_gpu_count(deployment.endpoint, case.topology)
     return summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
 
 
-def absent_witnesses(case: Case, recording: Recording, before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, ...]:
+def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
     """Why a plane that the topology names did not take part. A request over NATS is at least one message into the server."""
-    del before
-    if case.topology.planes != "nats" or recording.incidents or "nats.in_msgs" not in after:
+    if case.topology.planes != "nats" or recording.incidents or "nats.in_msgs" not in recording.witness:
         return ()
-    messages, requests = recording.witness.get("nats.in_msgs", 0.0), len(recording.measured)
+    messages, requests = recording.witness["nats.in_msgs"], len(recording.measured)
     if messages >= requests:
         return ()
     return (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import Bench
 
 QUICK = Behaviour(ttft_s=0.002, itl_s=0.001)
-SLOW = Behaviour(ttft_s=0.02, itl_s=0.02)
+SLOW = Behaviour(ttft_s=0.006, itl_s=0.006)
 
 
 def test_without_a_baseline_a_case_passes_and_is_never_called_a_pass(bench: Bench) -> None:

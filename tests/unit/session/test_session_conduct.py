@@ -1,0 +1,165 @@
+"""Runs, their repetition, and what ends a measurement, with the real load generator against a scripted server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.endpoint import Endpoint
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.run_directory import RunDirectory
+from pytest_dynperf.scenario.case import Case
+from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.scenario.topology import Topology
+from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure
+from pytest_dynperf.session.deployments import Deployments
+from pytest_dynperf.session.plan import Settings
+from pytest_dynperf.verdict.verdict import Outcome
+from tests.fakes.sse_server import Behaviour, sse_server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_dynperf.deployment.running import Deployment
+
+REQUESTS = 30
+GATE = Gate(cell=Cell("inter_token_latency.v1", "p50"), tolerance=0.5)
+CASE = Case(
+    suite="fake",
+    case_id="c1",
+    question="?",
+    platform="test",
+    topology=Topology(engine="unknown", model="fake"),
+    traffic=Traffic(isl=20, osl=4, concurrency=1, requests=REQUESTS, warmup_requests=0),
+    expectation=Expectation(gates=(GATE,), max_send_lag_s=60, max_receive_lag_s=60, min_in_flight_share=0.01),
+)
+FINE, BROKEN = Behaviour(itl_s=0.001), Behaviour(stop_after=1)
+
+
+@dataclass
+class Standing:
+    """A deployment that is there already; ``words`` are what ``incident`` says, one after the other, and then the last again."""
+
+    endpoint: Endpoint
+    words: list[str | None] = field(default_factory=lambda: [None])
+    key: Mapping[str, str] = field(default_factory=lambda: {"name": "test"})
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    stopped: int = 0
+
+    def incident(self) -> str | None:
+        return self.words.pop(0) if len(self.words) > 1 else self.words[0]
+
+    def witness(self) -> Mapping[str, float]:
+        return {}
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+class Given(Deployments):
+    """Hands out one deployment and counts how often a new one was asked for."""
+
+    def __init__(self, deployment: Standing, settings: Settings, run_directory: RunDirectory) -> None:
+        super().__init__(settings, run_directory, lambda _text: None)
+        self.given, self.restarts = deployment, 0
+
+    def get(self, topology: Topology) -> Deployment:
+        del topology
+        return self.given
+
+    def restart(self, topology: Topology) -> Deployment:
+        self.restarts += 1
+        return self.get(topology)
+
+    def discard(self) -> None:
+        self.given.stop()
+
+
+def _conduct(tmp_path: Path, url: str, words: list[str | None] | None = None) -> tuple[Conduct, Given]:
+    settings = Settings(
+        session_id="s",
+        stamp="20260101T000000Z",
+        seed=1,
+        command="pytest",
+        rootdir=tmp_path,
+        endpoint_url=url,
+        model="fake",
+        environment_name="test",
+        baselines=tmp_path / "baselines",
+        run_directory=tmp_path / "run",
+        cache_directory=tmp_path / "cache",
+    )
+    run_directory = RunDirectory(tmp_path / "run")
+    deployments = Given(Standing(Endpoint(base_url=url, model="fake"), words or [None]), settings, run_directory)
+    return Conduct(settings=settings, run_directory=run_directory, deployments=deployments, progress=lambda *_: None), deployments
+
+
+CALIBRATION = (FINE, FINE)
+
+
+def test_three_valid_runs(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        measured = measure(CASE, conduct)
+    assert [run.name for run in measured.measurement.runs] == ["run-1", "run-2", "run-3"]
+    assert measured.measurement.discarded == ()
+    assert deployments.given.stopped == 0
+    assert all((tmp_path / "run" / name).is_file() for name in measured.records)
+
+
+def test_an_invalid_run_is_repeated_once_with_new_prompts(tmp_path: Path) -> None:
+    with sse_server(*CALIBRATION, FINE, FINE, BROKEN, FINE) as server:
+        conduct, _ = _conduct(tmp_path, server.url)
+        measured = measure(CASE, conduct)
+        prompts = [request.body["messages"][0]["content"] for request in server.requests[2:]]
+    assert [run.name for run in measured.measurement.runs] == ["run-1-repeated", "run-2", "run-3"]
+    (discarded,) = measured.measurement.discarded
+    assert discarded.name == "run-1"
+    assert discarded.values == {}
+    assert measured.measurement.problems == ()
+    assert len(set(prompts)) == len(prompts), "no two runs share a prompt"
+
+
+def test_a_second_invalid_run_makes_the_case_invalid_and_ends_the_deployment(tmp_path: Path) -> None:
+    with sse_server(*CALIBRATION, FINE, BROKEN, *[FINE] * 70, BROKEN) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        measured = measure(CASE, conduct)
+        judged = check(CASE, measured, conduct)
+    assert len(measured.measurement.discarded) == 2
+    assert judged.verdict.outcome is Outcome.INVALID
+    assert any("truncated" in reason for reason in judged.verdict.reasons), judged.verdict.reasons
+    assert deployments.given.stopped == 1
+
+
+def test_a_service_that_goes_away_is_not_measured_again(tmp_path: Path) -> None:
+    slow = replace(FINE, itl_s=0.02)
+    with sse_server(*CALIBRATION, slow) as server:
+        conduct, deployments = _conduct(tmp_path, server.url, words=[None, None, "worker-1 ended with SIGKILL"])
+        measured = measure(CASE, conduct)
+        judged = check(CASE, measured, conduct)
+    assert measured.measurement.runs == ()
+    assert len(measured.measurement.discarded) == 1
+    assert judged.verdict.outcome is Outcome.INVALID
+    assert judged.verdict.reasons[0] == "worker-1 ended with SIGKILL"
+    assert deployments.given.stopped == 1
+
+
+@pytest.mark.parametrize(("messages", "accused"), [(0.0, True), (REQUESTS - 1, True), (REQUESTS, False)])
+def test_messages_that_do_not_move_are_an_incident(tmp_path: Path, messages: float, accused: bool) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = _conduct(tmp_path, server.url)
+        from pytest_dynperf.load.driver import run_closed_loop
+        from pytest_dynperf.session.prompts import prompt_source
+        from pytest_dynperf.workload.synthetic import synthetic_requests
+
+        endpoint = Endpoint(base_url=server.url, model="fake")
+        requests = synthetic_requests(prompt_source(conduct.settings, endpoint), isl=20, osl=4, seed=1)
+        recording = run_closed_loop(endpoint, requests, CASE.traffic, run="r", records_path=None)
+    over_nats = replace(CASE, topology=replace(CASE.topology, planes="nats"))
+    witnessed = replace(recording, witness={"nats.in_msgs": messages})
+    assert bool(absent_witnesses(over_nats, witnessed)) is accused
+    assert absent_witnesses(CASE, witnessed) == ()
