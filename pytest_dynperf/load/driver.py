@@ -13,7 +13,7 @@ import uuid
 from array import array
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,16 @@ class _Ask:
     position: int
     """Among all requests of the run; negative during warm-up."""
     measured: bool
+
+
+def staggered_osl(osl: int, slot: int, concurrency: int) -> int:
+    """OSL of the first request in a slot: slot k of C asks for (k + 1)/C of the length.
+
+    Equal requests that start together stay together: an engine that batches prefills and decodes them in step, for ever, or does not, by
+    chance (two modes a tenth apart in ITL and nearly a factor of two in TTFT, on Dynamo's mocker at concurrency 4 over two workers). A
+    staggered first wave starts at all stages at once, which is what a server in use looks like.
+    """
+    return max(1, round(osl * (slot + 1) / concurrency))
 
 
 class _ClosedLoop:
@@ -189,6 +199,8 @@ class _ClosedLoop:
         if request is None:
             return None
         position = self._asked - self._traffic.warmup_count
+        if self._asked < min(self._traffic.concurrency, self._traffic.warmup_count):
+            request = replace(request, osl=staggered_osl(request.osl, self._asked, self._traffic.concurrency))
         self._asked += 1
         request_id = uuid.uuid4().hex
         return _Ask(
