@@ -16,6 +16,7 @@ from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
 from pytest_dynperf.plugin import fixtures
 from pytest_dynperf.plugin.options import add_options
 from pytest_dynperf.plugin.performance import _apply_policy
+from pytest_dynperf.quantity import Direction
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.keys import KEYS, Key
@@ -23,6 +24,7 @@ from pytest_dynperf.scenario.toml_file import _PLATFORM_TYPES, load_scenario
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session.ledger import ACCEPTABLE
+from pytest_dynperf.verdict.noise import Comparison, compare, decision_limit, minimum_detectable, screen_limit
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.session_reports import a_result
 from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, pages, prose, read, rows
@@ -163,6 +165,52 @@ def test_every_outcome_in_order_with_what_it_does_to_the_test() -> None:
         said = table[outcome.text]
         assert said.startswith("fails" if fails(outcome, strict=False) else "passes")
         assert ("--dynperf-strict" in said) == (fails(outcome, strict=True) != fails(outcome, strict=False))
+
+
+def test_the_readme_says_the_same() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ours = {row[0]: row[2].replace(";", ",") for row in rows(read("decision-rule.md")) if row[0] in {outcome.text for outcome in Outcome}}
+    assert {row[0]: row[2] for row in rows(readme) if row[0] in ours} == ours
+
+
+def worked_example(text: str) -> tuple[str, Comparison, Comparison]:
+    """The section of the page, and the two comparisons of the sessions in its table: first the candidate's, then the fresh session's."""
+    section = text.split("## A worked example")[1].split("\n## ", maxsplit=1)[0]
+    sessions = {row[0]: [float(value) for value in row[1].split()] for row in rows(section)}
+    history = [runs for name, runs in sessions.items() if name.startswith("baseline")]
+    sign, prior = Direction.LOWER_IS_BETTER.sign, CATALOGUE["inter_token_latency.v1"].prior_sd
+    first, fresh = (compare(sessions[name], history, sign=sign, prior_sd=prior) for name in ("candidate", "fresh"))
+    return section, first, fresh
+
+
+def wrong_figures(text: str) -> list[str]:
+    """Figures of the worked example that the rule does not give."""
+    section, first, fresh = worked_example(text)
+    tolerance = 0.03
+    figures = [f"{part.delta * 100:.1f} %" for part in (first, fresh)] + [f"{part.standard_error * 100:.2f} %" for part in (first, fresh)]
+    figures += [f"{screen_limit(first, tolerance) * 100:.1f} %", f"{decision_limit(fresh, tolerance) * 100:.1f} %"]
+    figures += [f"{minimum_detectable(fresh, tolerance) * 100:.1f} %", f"ν = {fresh.degrees}"]
+    return [figure for figure in figures if figure not in section]
+
+
+def test_the_worked_example_is_what_the_rule_gives() -> None:
+    assert wrong_figures(read("decision-rule.md")) == []
+    _, first, fresh = worked_example(read("decision-rule.md"))
+    assert first.delta > screen_limit(first, 0.03)
+    assert fresh.delta > decision_limit(fresh, 0.03)
+
+
+def test_a_wrong_figure_in_the_worked_example_is_found() -> None:
+    text = read("decision-rule.md")
+    _, first, _ = worked_example(text)
+    assert wrong_figures(text.replace(f"{first.delta * 100:.1f} %", "99.9 %"))
+
+
+def test_the_suite_of_the_readme_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "long_prompts" / "scenario.toml"
+    path.parent.mkdir()
+    path.write_text(re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0])
+    assert load_scenario(path).suite == "long_prompts"
 
 
 def test_which_outcomes_can_be_accepted() -> None:

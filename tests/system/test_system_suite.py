@@ -104,6 +104,11 @@ def test_the_sweep_measures_and_leaves_nothing_running(start: Callable[..., Invo
     assert len(throughput["values"]) == 3
     assert all(value > 0 for value in throughput["values"])
     assert all(run["witness"]["nats.in_msgs"] >= run["requests"] for run in case["runs"])
+    lines = [line for name in case["records"] for line in (invocation.root / "reports/latest" / name).read_text().splitlines()]
+    records = [json.loads(line) for line in lines]
+    complete = [record for record in records if record["measured"]]
+    assert len(complete) == 90
+    assert {len(record["chunk_ns"]) for record in complete} == {32}, "every token has text, so every token has a chunk"
     versions = invocation.session()["versions"]
     assert {"etcd", "nats", "ai-dynamo", "pytest-dynperf"} <= versions.keys(), versions
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pytest_dynperf.deployment.model_directory import FILES, make_model, model_digest
+from pytest_dynperf.deployment.model_directory import FILES, MOCKER_TOKENS, make_model, model_digest
 from pytest_dynperf.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -110,3 +110,10 @@ def test_any_text_survives(model: Path, text: str) -> None:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
 
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
+
+
+def test_every_token_that_the_mocker_draws_has_printable_text(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(make_model(tmp_path) / "tokenizer.json"))
+    texts = [tokenizer.decode([number]) for number in MOCKER_TOKENS]
+    assert len(texts) == 1000
+    assert all(text.isascii() and text.strip() for text in texts)
