@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import stat
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,9 @@ SAME_SESSION_WAIT_S = 3600.0
 """How long an xdist worker waits for another one of its own session."""
 POLL_S = 0.1
 _SETTLE_S = 1.0
+
+DIRECTORY_VARIABLE = "DYNPERF_LEASE_DIRECTORY"
+"""Environment variable: another directory for leases, for a test of the plugin itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,12 @@ class HostLease:
 
 
 def default_directory() -> Path:
-    """Where this user's leases lie on this host: ``<temporary directory>/dynperf-leases-<uid>``."""
-    return Path(tempfile.gettempdir()) / f"dynperf-leases-{os.getuid()}"
+    """Where this user's leases lie on this host: ``/tmp/dynperf-leases-<uid>``, or what ``DYNPERF_LEASE_DIRECTORY`` says.
+
+    Not below ``TMPDIR``: two jobs with temporary directories of their own share the host all the same.
+    """
+    given = os.environ.get(DIRECTORY_VARIABLE)
+    return Path(given) if given else Path(f"/tmp/dynperf-leases-{os.getuid()}")  # noqa: S108 - opened safely: 0700, own uid, no symbolic link
 
 
 def acquire_host(
@@ -121,7 +127,7 @@ def _open(directory: Path, *, create: bool) -> int:
         directory.chmod(0o700)
         return os.open(directory / "host.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        msg = f"cannot use {directory} for leases: {error.strerror or error}. Set TMPDIR to a directory that can be written."
+        msg = f"cannot use {directory} for leases: {error.strerror or error}. Set {DIRECTORY_VARIABLE} to a directory that can be written."
         raise DeploymentError(msg) from error
 
 

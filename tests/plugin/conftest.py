@@ -104,6 +104,7 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A suite of two cases, and a way to run it under a lease of its own: these runs measure nothing that counts."""
     temporary = pytester.mkdir("tmp")
     monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("DYNPERF_LEASE_DIRECTORY", str(temporary / "leases"))
     # Whole runs are many: load what they need, and none of the other plugins that happen to be installed here (1.6 s each time).
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_dynperf.plugin,xdist.plugin")

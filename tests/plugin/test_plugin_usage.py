@@ -102,8 +102,7 @@ def test_a_report_directory_that_cannot_be_written_is_found_before_measuring(ben
 
 
 def test_two_sessions_at_once_on_one_host(bench: Bench) -> None:
-    directory = bench.root / "tmp"
-    leases = directory / f"dynperf-leases-{os.getuid()}"
+    leases = bench.root / "tmp" / "leases"
     leases.mkdir(mode=0o700)
     holder = {"session_id": "another", "pid": os.getpid(), "started": "2026-01-01T00:00:00Z", "what": "pytest in /elsewhere"}
     with (leases / "host.lock").open("w") as file:

@@ -70,11 +70,10 @@ def _until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
 def start(tmp_path: Path) -> Iterator[Callable[..., Invocation]]:
     """Start the suite's test for concurrency 2, with a lease of its own."""
     shutil.copytree(SUITES / "concurrency_sweep", tmp_path / "suites" / "concurrency_sweep")
-    (tmp_path / "tmp").mkdir()
     started: list[Invocation] = []
 
     def begin(*arguments: str) -> Invocation:
-        environment = os.environ | {"TMPDIR": str(tmp_path / "tmp"), "CONCURRENCIES": "2"}
+        environment = os.environ | {"DYNPERF_LEASE_DIRECTORY": str(tmp_path / "leases"), "CONCURRENCIES": "2"}
         command = [sys.executable, "-m", "pytest", "suites", "--gpu=mocker", "-p", "no:cacheprovider", *LAX, *arguments]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True

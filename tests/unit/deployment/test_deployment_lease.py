@@ -242,5 +242,9 @@ def test_a_program_started_meanwhile_does_not_hold_it(directory: Path) -> None:
         program.communicate()
 
 
-def test_default_directory_is_this_user_s() -> None:
-    assert default_directory().name == f"dynperf-leases-{os.getuid()}"
+def test_default_directory_is_this_user_s_and_not_below_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("DYNPERF_LEASE_DIRECTORY", raising=False)
+    assert default_directory() == Path(f"/tmp/dynperf-leases-{os.getuid()}")
+    monkeypatch.setenv("DYNPERF_LEASE_DIRECTORY", str(tmp_path / "own"))
+    assert default_directory() == tmp_path / "own"
