@@ -33,6 +33,11 @@ def prose(text: str) -> str:
     return _FENCE.sub("", text)
 
 
+def fenced(text: str) -> str:
+    """The fenced code of ``text``."""
+    return "\n".join(_FENCE.findall(text))
+
+
 def rows(text: str) -> Iterator[list[str]]:
     """Cells of every row of every table, heads and rulers left out."""
     for table in re.findall(r"(?:^\|.*\|$\n?)+", prose(text), re.MULTILINE):

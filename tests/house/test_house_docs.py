@@ -27,7 +27,7 @@ from pytest_dynperf.session.ledger import ACCEPTABLE
 from pytest_dynperf.verdict.noise import Comparison, compare, decision_limit, minimum_detectable, screen_limit
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.session_reports import a_result
-from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, pages, prose, read, rows
+from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, fenced, pages, prose, read, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -299,7 +299,8 @@ def test_every_make_command_exists() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"demo", "test"} <= set(re.findall(r"\bmake ([a-z]+)", readme))
     for page in pages():
-        mentioned = set(re.findall(r"(?:`|^|&& )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        text = page.read_text(encoding="utf-8")
+        mentioned = set(re.findall(r"^make ([a-z]+)", fenced(text), re.MULTILINE)) | set(re.findall(r"`make ([a-z]+)", prose(text)))
         assert mentioned <= targets, page
 
 
