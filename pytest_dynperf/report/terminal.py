@@ -180,7 +180,7 @@ def _numbers(result: CaseResult) -> tuple[str, ...]:
         name = "" if wanted == THROUGHPUT else f"{label(wanted).removesuffix(' p50')} "
         texts.append(name + wording.quantity(cell.candidate, meaning(wanted.metric, {}).unit) if cell else "")
     itl = cells.get(ITL)
-    return (*texts, f"run CV {wording.percent(itl.run_cv)}" if itl and itl.run_cv is not None else "")
+    return (*texts, f"run CV of ITL {wording.percent(itl.run_cv)}" if itl and itl.run_cv is not None else "")
 
 
 _TITLES = ("case", "metric", "baseline", "now", "Δ [90 % interval]", "MDE", "verdict")
