@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.conduct import Judged, Measured
-    from pytest_dynperf.verdict.verdict import Verdict
+    from pytest_dynperf.verdict.verdict import Outcome, Verdict
 
 FRAGMENT = "dynperf"
 """Name of the user property that carries a case's result: it rides on the test report to the controller and into JUnit XML."""
@@ -77,7 +77,10 @@ class Perf:
         self._verdict = judged.verdict
         result = self._result(judged)
         self._record(result)
-        _apply_policy(result, strict=self._state.make_settings().strict)
+        if fails(judged.verdict.outcome, strict=self._state.make_settings().strict):
+            from pytest_dynperf.report.terminal import failure_text
+
+            pytest.fail(failure_text(result), pytrace=False)
         return judged.verdict
 
     def give_up(self, reason: str) -> None:
@@ -143,13 +146,11 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
     return shlex.join(words)
 
 
-def _apply_policy(result: CaseResult, *, strict: bool) -> None:
+def fails(outcome: Outcome, *, strict: bool) -> bool:
     """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line."""
-    __tracebackhide__ = True
-    from pytest_dynperf.report.terminal import failure_text
     from pytest_dynperf.verdict.verdict import Outcome
 
-    fails = {
+    return {
         Outcome.UNCHANGED: False,
         Outcome.IMPROVED: False,
         Outcome.INCONCLUSIVE: False,
@@ -157,6 +158,4 @@ def _apply_policy(result: CaseResult, *, strict: bool) -> None:
         Outcome.NO_BASELINE: strict,
         Outcome.INVALID: True,
         Outcome.REGRESSED: True,
-    }
-    if fails[result.verdict.outcome]:
-        pytest.fail(failure_text(result), pytrace=False)
+    }[outcome]

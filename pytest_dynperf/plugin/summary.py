@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.errors import DynperfError, RunDirectoryError
-from pytest_dynperf.plugin.performance import FRAGMENT
+from pytest_dynperf.plugin.performance import FRAGMENT, fails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def take_skip(state: State, report: pytest.TestReport) -> None:
 
 
 def finish(state: State, session: pytest.Session) -> SessionReport | None:
-    """Accept what may be accepted, write the reports, and make an incomplete session's exit status say so."""
+    """Accept what may be accepted, write the reports, and make the exit status of a red or incomplete session say so."""
     from pytest_dynperf.session.ledger import accept, write_reports
 
     if state.ledger is None or not (state.ledger.planned or state.ledger.results):
@@ -111,7 +111,8 @@ def finish(state: State, session: pytest.Session) -> SessionReport | None:
         write_reports(report, settings)
     except DynperfError as error:
         state.trouble.append(f"the report was not written: {error}")
-    if session.exitstatus == pytest.ExitCode.OK and (state.trouble or not report.complete):
+    red = any(fails(result.verdict.outcome, strict=settings.strict) for result in report.results)  # also where a rerun passed afterwards
+    if session.exitstatus == pytest.ExitCode.OK and (red or state.trouble or not report.complete):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return report
 

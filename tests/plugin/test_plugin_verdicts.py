@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,6 +165,16 @@ def test_a_test_that_never_measures_fails(bench: Bench) -> None:
     run = bench.run()
     assert run.code == 1
     assert "never measured" in run.text
+
+
+def test_a_rerun_plugin_does_not_turn_red_into_green(bench: Bench) -> None:
+    broken = replace(QUICK, stop_after=1)
+    with sse_server(*[QUICK] * 3, *[broken] * 42, QUICK) as server:
+        run = bench.run("-k", "c1", "-p", "pytest_rerunfailures", "--reruns=1", url=server.url)
+    assert "1 rerun" in run.text, run.text
+    assert "1 passed" in run.text, "the second attempt measured a healthy server"
+    assert run.outcomes() == {"agg-isl64-osl8-c1": "invalid"}
+    assert run.code == 1
 
 
 def test_records_say_what_was_seen_of_each_request(bench: Bench) -> None:
