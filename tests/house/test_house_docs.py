@@ -15,7 +15,7 @@ from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
 from pytest_dynperf.plugin import fixtures
 from pytest_dynperf.plugin.options import add_options
-from pytest_dynperf.plugin.performance import _apply_policy
+from pytest_dynperf.plugin.performance import fails
 from pytest_dynperf.quantity import Direction
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.expectation import Expectation
@@ -26,7 +26,6 @@ from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session.ledger import ACCEPTABLE
 from pytest_dynperf.verdict.noise import Comparison, compare, decision_limit, minimum_detectable, screen_limit
 from pytest_dynperf.verdict.verdict import Outcome
-from tests.fakes.session_reports import a_result
 from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, fenced, pages, prose, read, rows
 
 if TYPE_CHECKING:
@@ -148,14 +147,6 @@ def test_what_the_shipped_suite_gates() -> None:
 
 
 # ---- outcomes, errors, fixtures, files
-
-
-def fails(outcome: Outcome, *, strict: bool) -> bool:
-    try:
-        _apply_policy(a_result(outcome=outcome), strict=strict)
-    except pytest.fail.Exception:
-        return True
-    return False
 
 
 def test_every_outcome_in_order_with_what_it_does_to_the_test() -> None:
