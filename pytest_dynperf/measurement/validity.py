@@ -50,9 +50,9 @@ def _failures(recording: Recording, expectation: Expectation) -> Iterator[str]:
 
 def _counts(recording: Recording, valid: tuple[RequestRecord, ...], traffic: Traffic) -> Iterator[str]:
     needed = max(30, 4 * traffic.concurrency)
-    if len(valid) < needed:
+    if len(recording.measured) < needed:
         yield (
-            f"{len(valid)} requests succeeded, needed are {needed}: the larger of 30 and 4 × concurrency "
+            f"{len(recording.measured)} requests were measured, needed are {needed}: the larger of 30 and 4 × concurrency "
             f"(the case asks for {traffic.request_count})"
         )
     if not recording.duration_s > 0:

@@ -40,7 +40,10 @@ def cases_of(path: Path, state: State) -> tuple[Case, ...]:
 
     try:
         platform, _why = state.platform_for(path)
-        return expand(load_scenario(path), platform, overrides=state.make_settings().overrides, environ=os.environ)
+        scenario = load_scenario(path)
+        for layer in (scenario.layer, *scenario.platforms.values()):
+            state.axis_variables |= {name: os.environ[name] for name in layer.axis_variables.values() if name in os.environ}
+        return expand(scenario, platform, overrides=state.make_settings().overrides, environ=os.environ)
     except DynperfError as error:
         raise pytest.Collector.CollectError(str(error)) from None
 

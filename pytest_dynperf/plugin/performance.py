@@ -80,7 +80,7 @@ class Perf:
         if fails(judged.verdict.outcome, strict=self._state.make_settings().strict):
             from pytest_dynperf.report.terminal import failure_text
 
-            pytest.fail(failure_text(result), pytrace=False)
+            pytest.fail(failure_text(result, run_directory=str(self._state.make_settings().run_directory)), pytrace=False)
         return judged.verdict
 
     def give_up(self, reason: str) -> None:
@@ -143,7 +143,8 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
         if value is not None:
             words.append(f"--dynperf-{name}={value}")
     words += [f"--dynperf-set={override}" for override in settings.overrides]
-    return shlex.join(words)
+    variables = "".join(f"{name}={shlex.quote(value)} " for name, value in state.axis_variables.items())
+    return variables + shlex.join(words)
 
 
 def fails(outcome: Outcome, *, strict: bool) -> bool:

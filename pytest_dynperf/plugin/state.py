@@ -36,6 +36,8 @@ class State:
     """Directory through which xdist workers tell the controller what they plan and do; ``None`` without xdist."""
     settings: Settings | None = None
     platforms: dict[Path, tuple[Platform, str]] = field(default_factory=dict)
+    axis_variables: dict[str, str] = field(default_factory=dict)
+    """Environment variables that named an axis of a scenario: part of the command that repeats a case."""
     plan: Plan | None = None
     node_ids: dict[str, str] = field(default_factory=dict)
     ledger: Ledger | None = None
@@ -97,6 +99,10 @@ class State:
         directory = scenario.parent
         if directory not in self.platforms:
             requested = requested_platform(self.config)
+            if self.config.getoption("dynperf_plan") and requested != "auto":
+                planned = find_platform(requested, near=directory)
+                self.platforms[directory] = planned, f"--gpu={requested}, planned only: this machine's GPUs are not looked at"
+                return self.platforms[directory]
             attached = self.make_settings().attached
             names = platform_names(directory) if requested == "auto" else (requested,)
             known = [find_platform(name, near=directory) for name in names]

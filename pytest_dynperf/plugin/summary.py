@@ -29,7 +29,8 @@ def header_lines(state: State) -> list[str]:
     settings = state.make_settings()
     lines = header(platform=state.plan.platform, versions=_own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
     target = f", attached to {settings.endpoint_url}" if settings.endpoint_url else ""
-    return [*lines, f"dynperf: {state.plan.why}{target}"]
+    why = f"{state.plan.why}{target}"
+    return lines if why == f"--gpu={state.plan.platform.name}" else [*lines, f"dynperf: {why}"]
 
 
 def announce(state: State, lines: Iterable[str]) -> None:

@@ -81,11 +81,13 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
     result = withheld(result)
     verdict = result.verdict
     lines = [f"{verdict.outcome.text.upper()}: {result.case.name}"]
-    for cell in sorted(verdict.cells, key=lambda cell: -cell.outcome):
-        if cell.outcome is Outcome.REGRESSED or (cell.suspect and cell.delta is not None):
-            lines += _cell_text(result, cell)
+    shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or (cell.suspect and cell.delta is not None)]
+    for cell in sorted(shown, key=lambda cell: -cell.outcome):
+        lines += _cell_text(result, cell)
+    said = tuple(f"{cell.cell}: " for cell in shown)
     for reason in verdict.reasons:
-        lines += _paragraphs(reason, "  ")
+        if not reason.startswith(said):
+            lines += _paragraphs(reason, "  ")
     if verdict.confirmed:
         lines.append(f"  confirmed by: {result.confirmed_by or 'a fresh session'}")
     if verdict.outcome is Outcome.REGRESSED:

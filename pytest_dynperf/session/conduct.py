@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.proposal import binding_key
 from pytest_dynperf.baseline.store import read
+from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import BaselineError, DynperfError
 from pytest_dynperf.load.driver import run_closed_loop
@@ -86,7 +87,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     environment = Environment(
         platform=case.platform,
         key=dict(deployment.key),
-        provenance={**deployment.provenance, **_asked(case)},
+        provenance={**deployment.provenance, **commit_facts(conduct.settings.rootdir), **_asked(case)},
         may_be_baseline=not conduct.settings.attached or conduct.settings.environment_name is not None,
     )
     runs: list[Run] = []

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["pytester"]
-
 
 @pytest.fixture(autouse=True)
 def _lease_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

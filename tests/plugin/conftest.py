@@ -11,8 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytest_plugins = ["pytester"]
-
 SCENARIO = """
 schema = 1
 question = "Is the fake server as fast as before?"

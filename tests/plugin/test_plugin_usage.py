@@ -81,6 +81,20 @@ def test_case_ids_are_parameter_ids_and_select(bench: Bench) -> None:
     assert "c1]" not in run.text
 
 
+def test_hardware_that_is_not_here_can_be_planned(bench: Bench) -> None:
+    run = bench.run("--dynperf-plan", "--gpu=h100")
+    assert run.code == 0, run.text
+    assert "4 x H100" in run.text
+    assert "not yet been run on this hardware" in run.text
+
+
+def test_the_command_to_repeat_names_the_variable_of_an_axis(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCURRENCIES", "3")
+    with sse_server(models_body=b"<html>", models_content_type="text/html") as server:
+        run = bench.run(url=server.url)
+    assert "repeat: CONCURRENCIES=3 pytest 'fake_suite/test_fake.py::test_fake[agg-isl64-osl8-c3]'" in run.text
+
+
 @pytest.mark.parametrize("extra", [(), ("-n", "2")])
 def test_a_plan_is_printed_and_nothing_starts(bench: Bench, extra: tuple[str, ...]) -> None:
     run = bench.run("--dynperf-plan", *extra)

@@ -188,6 +188,6 @@ def test_records_say_what_was_seen_of_each_request(bench: Bench) -> None:
         if record["error"] is None:
             assert record["request_id"] in seen
             assert record["scheduled_ns"] <= record["sent_ns"] <= record["first_byte_ns"] <= record["chunk_ns"][0]
-            assert len(record["chunk_ns"]) == 8
-            assert record["usage"]["completion_tokens"] == 8
+            assert len(record["chunk_ns"]) == record["usage"]["completion_tokens"] == record["osl_requested"]
+            assert record["osl_requested"] == 8 or not record["measured"], "the first wave is staggered, what is measured is not"
     assert len({record["request_id"] for record in records}) == len(records)

@@ -97,6 +97,12 @@ def test_too_few_requests() -> None:
     assert len(found(replace(full, records=(GOOD * 2)[:63]), sixteen)) == 1
 
 
+def test_a_failure_that_the_scenario_allows_does_not_make_too_few() -> None:
+    one_failed = recording((*GOOD[:29], failed(29)))
+    assert problems(one_failed, TRAFFIC, replace(EXPECTATION, max_error_share=0.1)) == ()
+    assert len(found(one_failed)) == 1
+
+
 def test_errors_name_the_most_frequent_kind_with_its_evidence() -> None:
     errors: tuple[RequestRecord, ...] = (
         failed(40, FailureKind.TIMEOUT, "no token for 30 s"),
