@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,9 +49,9 @@ class Perf:
         What cannot be deployed or reached fails the test here, with the case recorded as invalid.
         """
         __tracebackhide__ = True
-        from pytest_dynperf.session.conduct import failed_deployment, measure, now_s
+        from pytest_dynperf.session.conduct import failed_deployment, measure
 
-        self._begun_s = now_s()
+        self._begun_s = time.monotonic()
         conduct = self._state.the_conduct()
         failed = False
         try:
@@ -101,7 +102,6 @@ class Perf:
 
     def _result(self, judged: Judged) -> CaseResult:
         from pytest_dynperf.report.session_report import CaseResult
-        from pytest_dynperf.session.conduct import now_s
 
         measured = self._measured
         fresh = judged.confirmation
@@ -114,7 +114,7 @@ class Perf:
             confirmation=fresh.measurement if fresh else None,
             environment=measured.environment if measured else None,
             baseline_provenance=judged.baseline_provenance,
-            duration_s=now_s() - self._begun_s if self._begun_s else 0.0,
+            duration_s=time.monotonic() - self._begun_s if self._begun_s else 0.0,
             reproduce=f"{command} --dynperf-seed={self._state.make_settings().seed}",
             accept=f"{command} --update-baselines{_reason_for(judged.verdict)}",
             records=(*(measured.records if measured else ()), *(fresh.records if fresh else ())),

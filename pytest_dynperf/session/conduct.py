@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -183,11 +182,6 @@ def _confirmed(case: Case, suspect: Verdict, documents: tuple[Baseline, ...], co
 def failed_deployment(error: DynperfError) -> Measured:
     """What stands in for a measurement where there was nothing to measure."""
     return Measured(measurement=Measurement(runs=(), problems=(str(error),)), environment=None, records=(), logs=())
-
-
-def now_s() -> float:
-    """Seconds on a clock that only goes forward."""
-    return time.monotonic()
 
 
 def _asked(case: Case) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -117,9 +116,3 @@ def write_reports(report: SessionReport, settings: Settings) -> None:
         if not isinstance(proposal, str):
             write(run.proposals, proposal)
     point_latest(run)
-
-
-def counts(report: SessionReport) -> dict[Outcome, int]:
-    """Cases by outcome, worst first."""
-    tally = Counter(result.verdict.outcome for result in report.results)
-    return {outcome: tally[outcome] for outcome in sorted(tally, reverse=True)}
