@@ -48,7 +48,6 @@ def test_an_accepted_measurement_finds_the_regression_and_not_the_repetition(ben
     assert slow.code == 1, slow.text
     assert set(slow.outcomes().values()) == {"regressed"}
     assert "ITL p50: " in slow.text
-    assert slow.text.count("in a fresh session by more than the tolerance") == 2, "each reason is given once"
     assert "--accept-regression" in slow.text
     assert len(bench.baseline_files()) == 2, "a regression is never accepted by itself"
     confirmed = slow.session["cases"][0]
