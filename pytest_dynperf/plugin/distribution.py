@@ -46,6 +46,7 @@ class Controller:
         plan = json.loads(path.read_text())
         announce(self._state, plan["header"])
         self._state.node_ids = plan["node_ids"]
+        self._state.axis_variables = plan["axis_variables"]
         self._state.the_ledger().planned.update(plan["node_ids"].values())
         self._relay.start()
 
@@ -64,7 +65,10 @@ def report_plan(state: State, cases: Mapping[str, Case], header: list[str]) -> N
     """In an xdist worker: hand the controller what this session will measure."""
     assert state.exchange is not None
     node_ids = {node_id: case.name for node_id, case in cases.items()}
-    write_line(state.exchange / f"{state.xdist_worker}.plan", json.dumps({"node_ids": node_ids, "header": header}))
+    write_line(
+        state.exchange / f"{state.xdist_worker}.plan",
+        json.dumps({"node_ids": node_ids, "header": header, "axis_variables": state.axis_variables}),
+    )
 
 
 def single_process(config: pytest.Config) -> None:

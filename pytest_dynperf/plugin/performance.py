@@ -143,8 +143,7 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
         if value is not None:
             words.append(f"--dynperf-{name}={value}")
     words += [f"--dynperf-set={override}" for override in settings.overrides]
-    variables = "".join(f"{name}={shlex.quote(value)} " for name, value in state.axis_variables.items())
-    return variables + shlex.join(words)
+    return state.axis_assignments + shlex.join(words)
 
 
 def fails(outcome: Outcome, *, strict: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ class State:
     received_signal: str | None = None
     trouble: list[str] = field(default_factory=list)
     """What went wrong with the plugin's own files, for the terminal."""
+
+    @property
+    def axis_assignments(self) -> str:
+        """What stands before a command so that it measures the same cases: ``CONCURRENCIES=1,4 ``, or nothing."""
+        return "".join(f"{name}={shlex.quote(value)} " for name, value in self.axis_variables.items())
 
     def make_settings(self) -> Settings:
         """The settings, made on first use.

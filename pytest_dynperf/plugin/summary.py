@@ -129,7 +129,7 @@ def _session_report(state: State) -> SessionReport:
     return SessionReport(
         session_id=settings.session_id,
         stamp=settings.stamp,
-        command=settings.command,
+        command=state.axis_assignments + settings.command,
         seed=settings.seed,
         platform=", ".join(sorted(platforms)) or settings.gpu,
         simulated=any(result.case.topology.engine == "mocker" and not settings.attached for result in results),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tests.fakes.sse_server import Behaviour, sse_server
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.fakes.sse_server import SseServer
     from tests.plugin.conftest import Bench
 
@@ -64,6 +66,13 @@ def test_an_xdist_worker_that_crashes_leaves_an_incomplete_session(bench: Bench)
     assert run.session["missing"] == ["fake_suite/agg-isl64-osl8-c2"]
     assert run.outcomes() == {"agg-isl64-osl8-c1": "no baseline"}
     assert bench.baseline_files() == [], "nothing of an incomplete session is accepted"
+
+
+def test_the_controller_knows_the_variable_of_an_axis(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCURRENCIES", "3")
+    with sse_server(QUICK) as server:
+        run = bench.run("-n", "1", url=server.url)
+    assert run.session["command"].startswith("CONCURRENCIES=3 pytest fake_suite")
 
 
 def test_results_stand_in_the_junit_file(bench: Bench) -> None:
