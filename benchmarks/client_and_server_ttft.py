@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.endpoint import Endpoint
-from pytest_dynperf.load.driver import run_closed_loop
+from pytest_dynperf.load.run import run_load
 from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.workload.prompt_tokenized import TokenizedPrompts
 from pytest_dynperf.workload.seed import stream_seed
-from pytest_dynperf.workload.synthetic import TokenizedPrompts, synthetic_requests
+from pytest_dynperf.workload.synthetic import synthetic_requests
 from pytest_dynperf.workload.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def main() -> int:
     for concurrency in (1, 8):
         traffic = Traffic(isl=options.isl, osl=options.osl, concurrency=concurrency, requests=options.requests)
         requests = synthetic_requests(source, isl=options.isl, osl=options.osl, seed=stream_seed(options.seed, str(concurrency)))
-        recording = run_closed_loop(endpoint, requests, traffic, run=str(concurrency), records_path=None)
+        recording = run_load(endpoint, requests, traffic, run=str(concurrency), seed=options.seed, records_path=None)
         row = _row(recording)
         if row is None:
             failures = {record.error.detail for record in recording.measured if record.error is not None}

@@ -44,7 +44,7 @@ _DOCUMENT_KEYS = (
     "units",
 )
 _RUN_KEYS = ("distributions", "duration_s", "errors", "requests", "values")
-_DISTRIBUTION_KEYS = ("max", "mean", "min", "n", "percentiles", "sd_log")
+_DISTRIBUTION_KEYS = ("max", "mean", "min", "n", "percentiles", "sd", "sd_log")
 
 
 class _Flaw(Exception):
@@ -98,6 +98,7 @@ def _distribution_to_json(distribution: Distribution) -> dict[str, object]:
     return {
         "n": distribution.n,
         "mean": _rounded(distribution.mean),
+        "sd": None if distribution.sd is None else _rounded(distribution.sd),
         "sd_log": None if distribution.sd_log is None else _rounded(distribution.sd_log),
         "min": _rounded(distribution.minimum),
         "max": _rounded(distribution.maximum),
@@ -224,6 +225,7 @@ def _distribution_from_json(value: object, where: str) -> Distribution:
         minimum=_number(table, "min", where),
         maximum=_number(table, "max", where),
         percentiles={name: _number(percentiles, name, f"{where}.percentiles") for name in percentiles},
+        sd=None if table["sd"] is None else _number(table, "sd", where),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.control import shown
+from pytest_dynperf.deployment.control import authorised_headers, exchange
 from pytest_dynperf.deployment.inspection import host_facts
 from pytest_dynperf.deployment.readiness import check_serves, complete_once
+from pytest_dynperf.endpoint import shown
+from pytest_dynperf.errors import EndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.endpoint import Endpoint
 
 LIST_S = 10.0
+METRICS_S = 3.0
 COMPLETION_S = 120.0
 """A cold server may compile on its first request."""
 
@@ -43,12 +46,14 @@ class _Attached:
 def attach(endpoint: Endpoint, *, environment_name: str | None) -> Deployment:
     """Prove that ``endpoint`` lists its model and completes, and describe it.
 
+    Its own ``/metrics`` becomes a metrics URL when it answers with Prometheus text; most gateways do not, and that is no error.
     The key has ``model`` and, where the user names the environment, ``name``; nothing else can be known to bind.
 
     :raises EndpointError: when it does not answer as an OpenAI-compatible server that serves the model.
     """
     check_serves(endpoint, timeout_s=LIST_S)
     complete_once(endpoint, content="ready?", max_tokens=4, timeout_s=COMPLETION_S)
+    endpoint = replace(endpoint, metrics_urls=endpoint.metrics_urls or _metrics_urls(endpoint))
     host = host_facts()
     name = {} if environment_name is None else {"name": environment_name}
     return _Attached(
@@ -61,3 +66,13 @@ def attach(endpoint: Endpoint, *, environment_name: str | None) -> Deployment:
             **{f"client.{fact}": host[fact] for fact in ("cpu.model", "cpu.count", "hostname", "kernel", "python")},
         },
     )
+
+
+def _metrics_urls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    url = endpoint.url("/metrics")
+    try:
+        reply = exchange("GET", url, timeout_s=METRICS_S, headers=authorised_headers(endpoint))
+    except EndpointError:
+        return ()
+    is_text = reply.content_type.partition(";")[0].strip() in {"text/plain", "application/openmetrics-text"}
+    return (("server", url),) if reply.status == 200 and is_text and b"# TYPE " in reply.body else ()

@@ -6,7 +6,6 @@ For control, never for measuring. Proxies of the environment are ignored: what i
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 import threading
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from pytest_dynperf.endpoint import shown
 from pytest_dynperf.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ class Reply:
         return "".join(c if c.isprintable() else "\ufffd" for c in text)[:EXCERPT]
 
 
-def shown(url: str) -> str:
-    """``url`` as it may be printed: without user name and password."""
-    return re.sub(r"//[^/?#]*@", "//", url)
-
-
 def authorised_headers(endpoint: Endpoint) -> dict[str, str]:
     """The endpoint's headers and, where it names a variable, the key of that variable.
 
@@ -63,11 +58,18 @@ def authorised_headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def exchange(
-    method: str, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None, body: Mapping[str, object] | None = None
+    method: str,
+    url: str,
+    *,
+    timeout_s: float,
+    headers: Mapping[str, str] | None = None,
+    body: Mapping[str, object] | None = None,
+    ca_file: str | None = None,
 ) -> Reply:
     """Send one request on a connection of its own and read the whole answer, whatever its status.
 
-    ``timeout_s`` bounds everything: name resolution and a server that sends a byte now and then included.
+    ``timeout_s`` bounds everything: name resolution and a server that sends a byte now and then included. ``ca_file``: the authorities
+    that the server's certificate is checked against, in place of the system's.
 
     :raises EndpointError: refused, unknown host, TLS, no answer in time, connection lost, not HTTP, more than 4 MiB; each in words.
     """
@@ -76,7 +78,7 @@ def exchange(
 
     def work() -> None:
         try:
-            outcome.append(_read(method, url, timeout_s=timeout_s, headers=headers, body=body))
+            outcome.append(_read(method, url, timeout_s=timeout_s, headers=headers, body=body, ca_file=ca_file))
         except Exception as error:  # noqa: BLE001 -- carried to the caller's thread and raised there
             outcome.append(error)
 
@@ -94,10 +96,12 @@ def exchange(
     raise result
 
 
-def _read(method: str, url: str, *, timeout_s: float, headers: Mapping[str, str] | None, body: Mapping[str, object] | None) -> Reply:
+def _read(
+    method: str, url: str, *, timeout_s: float, headers: Mapping[str, str] | None, body: Mapping[str, object] | None, ca_file: str | None
+) -> Reply:
     deadline = time.monotonic() + timeout_s
     with (
-        httpx.Client(trust_env=False, timeout=timeout_s, verify=_tls() if url.startswith("https") else False) as client,
+        httpx.Client(trust_env=False, timeout=timeout_s, verify=_tls(ca_file) if url.startswith("https") else False) as client,
         client.stream(method, url, headers=dict(headers or {}), json=body) as response,
     ):
         content = bytearray()
@@ -111,9 +115,9 @@ def _read(method: str, url: str, *, timeout_s: float, headers: Mapping[str, str]
         return Reply(status=response.status_code, content_type=response.headers.get("content-type", ""), body=bytes(content))
 
 
-def _tls() -> ssl.SSLContext:
-    """The system's trust store, and the files that SSL_CERT_FILE and SSL_CERT_DIR name."""
-    return ssl.create_default_context()
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """Trusts ``ca_file`` alone, or the system's store and the files that SSL_CERT_FILE and SSL_CERT_DIR name."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def _timeout_text(url: str, timeout_s: float) -> str:

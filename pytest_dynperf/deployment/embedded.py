@@ -78,6 +78,12 @@ def start_embedded(
         return attempt()
 
 
+def metrics_urls(specs: Sequence[ServiceSpec]) -> tuple[tuple[str, str], ...]:
+    """Where Dynamo's services serve Prometheus metrics: the frontend beside its API, workers at their system port."""
+    ports = ((spec.name, spec.ports.get("http") or spec.ports.get("system")) for spec in specs)
+    return tuple((name, f"http://{HOST}:{port}/metrics") for name, port in ports if port is not None)
+
+
 def _require_packages() -> None:
     for package in ("dynamo.frontend", "dynamo.mocker"):
         try:
@@ -115,7 +121,12 @@ class _Embedded:
         self._versions: dict[str, str] = {}
         self.running: list[process.Running] = []
         frontend = next(spec for spec in specs if spec.role == "frontend")
-        self.endpoint = Endpoint(base_url=f"http://{HOST}:{frontend.ports['http']}", model=topology.model, extra_body=EXTRA_BODY)
+        self.endpoint = Endpoint(
+            base_url=f"http://{HOST}:{frontend.ports['http']}",
+            model=topology.model,
+            extra_body=EXTRA_BODY,
+            metrics_urls=metrics_urls(specs),
+        )
 
     def start(self, log_path: Callable[[str], Path]) -> None:
         deadline = time.monotonic() + READY_S

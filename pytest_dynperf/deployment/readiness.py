@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.control import Reply, authorised_headers, exchange, shown
+from pytest_dynperf.deployment.control import Reply, authorised_headers, exchange
+from pytest_dynperf.endpoint import shown
 from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited, nearest
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.deployment.service import ServiceSpec
     from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.workload.prompt import History
 
 POLL_S = 0.05
 _SHOWN = 10
@@ -38,7 +40,7 @@ def served_models(endpoint: Endpoint, *, timeout_s: float) -> tuple[str, ...]:
     :raises EndpointError: when there is no answer, or one that is not a model list.
     """
     url = endpoint.url("/v1/models")
-    listing = _json(shown(url), exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint)))
+    listing = _json(shown(url), exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), ca_file=endpoint.ca_file))
     entries = listing.get("data") if isinstance(listing, dict) else None
     if not isinstance(entries, list):
         msg = f"{shown(url)} answers JSON that is not a model list ({_short(listing)}): the base URL must be what stands before /v1"
@@ -62,22 +64,27 @@ def check_serves(endpoint: Endpoint, *, timeout_s: float) -> None:
     raise EndpointError(msg)
 
 
-def complete_once(endpoint: Endpoint, *, content: str, max_tokens: int, timeout_s: float, ignore_eos: bool = False) -> Completion:
-    """Ask for one chat completion of one user message, not streamed: an answer that is cut short is then an error, never a short text.
+def complete_once(
+    endpoint: Endpoint, *, content: str, max_tokens: int, timeout_s: float, ignore_eos: bool = False, history: History = ()
+) -> Completion:
+    """Ask for one completion of one user message (after the turns of ``history``, in a chat), not streamed: an answer that is cut short is
+    then an error, never a short text. An endpoint whose ``api`` is ``completions`` is asked for a text completion of ``content``.
 
     :raises EndpointError: no answer, an error answer, or one without choices, tokens or ``usage``.
     """
-    url = endpoint.url("/v1/chat/completions")
+    chat = endpoint.api == "chat"
+    url = endpoint.url("/v1/chat/completions" if chat else "/v1/completions")
+    turns = [{"role": role, "content": text} for turn in history for role, text in zip(("user", "assistant"), turn, strict=True)]
     request: dict[str, object] = {
         **dict(endpoint.extra_body),
         "model": endpoint.model,
-        "messages": [{"role": "user", "content": content}],
+        **({"messages": [*turns, {"role": "user", "content": content}]} if chat else {"prompt": content}),
         "max_tokens": max_tokens,
         "stream": False,
     }
     if ignore_eos:
         request["ignore_eos"] = True
-    reply = exchange("POST", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), body=request)
+    reply = exchange("POST", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), ca_file=endpoint.ca_file, body=request)
     return _completion(shown(url), _json(shown(url), reply))
 
 
@@ -119,7 +126,7 @@ def wait_ready(endpoint: Endpoint, *, instances: int, incident: Callable[[], str
 
 def _check_instances(endpoint: Endpoint, expected: int, *, timeout_s: float) -> None:
     url = endpoint.url("/health")
-    health = _json(url, exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint)))
+    health = _json(url, exchange("GET", url, timeout_s=timeout_s, headers=authorised_headers(endpoint), ca_file=endpoint.ca_file))
     entries = health.get("instances") if isinstance(health, dict) else None
     found = {
         (entry.get("component"), entry.get("instance_id"))
@@ -200,7 +207,8 @@ def _completion(url: str, answer: object) -> Completion:
         msg = f"{url} answers JSON that is not a completion: {_short(answer)}"
         raise EndpointError(msg)
     choices, usage = answer.get("choices"), answer.get("usage")
-    message = choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice.get("message", {"content": choice["text"]} if "text" in choice else None)
     if not isinstance(message, dict):
         msg = f"{url} answers a completion without choices: {_short(answer)}"
         raise EndpointError(msg)

@@ -1,11 +1,11 @@
-"""The bytes of one chat completion request, head and body, ready for a socket. Pure but for the key, read from the environment."""
+"""The bytes of one completion request, chat or text, head and body, ready for a socket. Pure but for the key, read from the environment."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.traffic import Traffic
     from pytest_dynperf.workload.request import Request
 
-_OWN_HEADERS = frozenset({"host", "content-length", "content-type", "accept-encoding", "connection", "transfer-encoding", "x-request-id"})
-_OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "max_tokens", "min_tokens", "ignore_eos"})
+_PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+_OWN_HEADERS = frozenset(
+    {
+        "host", "content-length", "content-type", "accept-encoding", "connection", "transfer-encoding", "x-request-id", "x-session-id",
+    }
+)  # fmt: skip
+_OWN_FIELDS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "max_tokens", "min_tokens", "ignore_eos"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +42,13 @@ class Origin:
 
 
 def origin_of(endpoint: Endpoint) -> Origin:
-    """:raises EndpointError: when the base URL is no http or https URL, or carries a user or a query."""
-    url = endpoint.url("/v1/chat/completions")
+    """:raises EndpointError: when the base URL is no http or https URL, or carries a user or a query.
+    :raises UsageError: when nobody knows the endpoint's ``api``.
+    """
+    if endpoint.api not in _PATHS:
+        msg = f"the endpoint's api is {endpoint.api!r}, known are: {', '.join(_PATHS)}"
+        raise UsageError(msg)
+    url = endpoint.url(_PATHS[endpoint.api])
     try:
         parts = urlsplit(endpoint.base_url)
         port = parts.port
@@ -57,7 +67,7 @@ def origin_of(endpoint: Endpoint) -> Origin:
 
 
 def request_head(endpoint: Endpoint, origin: Origin) -> bytes:
-    """All of the head that is the same for every request: everything but X-Request-ID and Content-Length.
+    """All of the head that is the same for every request: everything but X-Request-ID, X-Session-ID and Content-Length.
 
     :raises UsageError: when the variable that holds the key is not set, or a header is one that we set ourselves or breaks its line.
     """
@@ -86,14 +96,15 @@ def request_head(endpoint: Endpoint, origin: Origin) -> bytes:
     return "\r\n".join(lines).encode("ascii")
 
 
-def request_bytes(head: bytes, endpoint: Endpoint, request: Request, traffic: Traffic, request_id: str) -> bytes:
-    """Head and body. ``ignore_eos`` stands at the top level: Dynamo answers 400 where it stands in ``nvext``.
+def request_body(endpoint: Endpoint, request: Request, traffic: Traffic) -> bytes:
+    """JSON. ``ignore_eos`` stands at the top level: Dynamo answers 400 where it stands in ``nvext``. Images stand before the text.
 
-    :raises UsageError: when the endpoint's ``extra_body`` sets what the traffic decides.
+    :raises UsageError: when the endpoint's ``extra_body`` sets what the traffic decides, or text completions are asked what only a chat
+        can hold: earlier turns, images.
     """
     body: dict[str, object] = {
         "model": endpoint.model,
-        "messages": [{"role": "user", "content": request.content}],
+        **(_prompt(request) if endpoint.api == "completions" else {"messages": _messages(request)}),
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_tokens": request.osl,
@@ -104,5 +115,29 @@ def request_bytes(head: bytes, endpoint: Endpoint, request: Request, traffic: Tr
     if taken := sorted(_OWN_FIELDS & extra.keys()):
         msg = f"the endpoint's extra body must not set {', '.join(taken)}: the traffic decides that"
         raise UsageError(msg)
-    encoded = msgspec.json.encode(body | extra)
-    return b"%b\r\nX-Request-ID: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), len(encoded), encoded)
+    return msgspec.json.encode(body | extra)
+
+
+def request_message(head: bytes, body: bytes, *, request_id: str, conversation: str | None) -> bytes:
+    """Head and body. X-Session-ID carries the name of the conversation, percent-encoded, for routers that keep a session on one worker."""
+    session = b"" if conversation is None else b"\r\nX-Session-ID: %b" % quote(conversation).encode()
+    return b"%b\r\nX-Request-ID: %b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, request_id.encode(), session, len(body), body)
+
+
+def _messages(request: Request) -> list[dict[str, object]]:
+    messages: list[dict[str, object]] = []
+    for said, answered in request.history:
+        messages += [{"role": "user", "content": said}, {"role": "assistant", "content": answered}]
+    content: object = request.content
+    if request.images:
+        pictures: list[dict[str, object]] = [{"type": "image_url", "image_url": {"url": url}} for url in request.images]
+        content = [*pictures, {"type": "text", "text": request.content}]
+    return [*messages, {"role": "user", "content": content}]
+
+
+def _prompt(request: Request) -> dict[str, object]:
+    if request.history or request.images:
+        what = "images" if request.images else "earlier turns"
+        msg = f"request {request.index} has {what}, and text completions have no place for them: use the chat API"
+        raise UsageError(msg)
+    return {"prompt": request.content}

@@ -59,7 +59,7 @@ class Connection:
         self._dialer = dialer
         self._request_timeout_s = request_timeout_s
         self._inter_token_timeout_s = inter_token_timeout_s
-        self._lags_ns = lags_ns
+        self._add_lag = lags_ns.append
         self._transport: Transport | None = None
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -157,7 +157,7 @@ class Connection:
         if lag_ns is None:
             exchange.stamp = Stamp.USER
         else:
-            self._lags_ns.append(lag_ns)
+            self._add_lag(lag_ns)
             if exchange.largest_lag_ns is None or lag_ns > exchange.largest_lag_ns:
                 exchange.largest_lag_ns = lag_ns
         stream = exchange.stream

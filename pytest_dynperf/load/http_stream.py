@@ -13,7 +13,7 @@ class ResponseStream:
     """One response, chunked, with a content length, or ended by the close of the connection.
 
     ``pieces`` are (stamp, bytes) of the body as it was framed; ``complete`` says that the message came to its end, ``malformed`` why it
-    never will. ``reusable``: the connection may carry another request. ``events`` counts ``data:`` in the body, for live display alone.
+    never will. ``reusable``: the connection may carry another request.
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class ResponseStream:
         self.last_read_ns = 0
         self._header_bytes = self._read_bytes = 0
         self._interim = False
+        self._looked_at = 0
+        self._token_ns: int | None = None
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.pieces: list[tuple[int, bytes]] = []
         self.body_bytes = 0
-        self.events = 0
         self.first_byte_ns: int | None = None
-        self.last_data_ns: int | None = None
         self.complete = False
         self.reusable = False
         self.malformed: str | None = None
@@ -37,9 +37,8 @@ class ResponseStream:
         if self.first_byte_ns is None:
             self.first_byte_ns = stamp_ns
         self.last_read_ns = stamp_ns
-        assert self._parser is not None
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data)  # type: ignore[union-attr]  # gone after discard() alone, and this runs for every chunk
         except httptools.HttpParserUpgrade:
             self.malformed = "the server switched protocols"
         except httptools.HttpParserError as error:
@@ -58,6 +57,22 @@ class ResponseStream:
         if self.status is not None and not {"content-length", "transfer-encoding"} & self.headers.keys() and self.malformed is None:
             self.complete = True
         self.reusable = False
+
+    @property
+    def events(self) -> int:
+        """Pieces of body: about the events, for live display alone. Servers send an event as a chunk, as a rule."""
+        return len(self.pieces)
+
+    @property
+    def last_data_ns(self) -> int | None:
+        """Stamp of the last piece with a whole ``data:`` in it. What was looked at before is not looked at again."""
+        for position in range(len(self.pieces) - 1, self._looked_at - 1, -1):
+            stamp_ns, piece = self.pieces[position]
+            if b"data:" in piece:
+                self._token_ns = stamp_ns
+                break
+        self._looked_at = len(self.pieces)
+        return self._token_ns
 
     def body_excerpt(self, limit: int = 2000) -> str:
         """The first ``limit`` bytes of the body as text."""
@@ -106,9 +121,6 @@ class ResponseStream:
             self.malformed = f"a body of more than {BODY_LIMIT_BYTES} bytes"
             raise ValueError(self.malformed)
         self.pieces.append((self.last_read_ns, body))
-        if events := body.count(b"data:"):
-            self.events += events
-            self.last_data_ns = self.last_read_ns
 
     def on_message_complete(self) -> None:
         """The end that the framing announced."""

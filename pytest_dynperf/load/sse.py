@@ -1,11 +1,14 @@
 """Server-sent events and what OpenAI-compatible servers put into them. Sans-IO: bytes and stamps in, facts out; nothing is raised.
 
-Runs after a request has ended, over the captured (stamp, bytes) pieces. An event has the stamp of the piece that completed it.
+Runs after a request has ended, over the captured (stamp, bytes) pieces. An event has the stamp of the piece that completed it. Chunks of
+chat completions and of text completions are read alike.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -71,6 +74,11 @@ class EventParser:
         return self._flush()
 
     @property
+    def between_events(self) -> bool:
+        """Whether nothing of what was fed is waiting for more."""
+        return not self._buffer and not self._pending
+
+    @property
     def _pending(self) -> bool:
         return bool(self._data or self._comment) or self._kind != "message"
 
@@ -117,6 +125,7 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    text: str | None = None
     finish_reason: str | None = None
 
 
@@ -141,9 +150,13 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 @dataclass(slots=True)
 class StreamContent:
-    """What a stream said. ``chunk_ns`` and ``coalesced`` are those of RequestRecord; ``error`` is the server's text, ``malformed`` ours."""
+    """What a stream said. ``chunk_ns``, ``coalesced`` and ``first_output_ns`` are those of RequestRecord; ``totals`` holds the
+    ``completion_tokens`` that came with a content chunk; ``error`` is the server's text, ``malformed`` ours.
+    """
 
     chunk_ns: list[int] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)
+    first_output_ns: int | None = None
     coalesced: int = 0
     response_id: str | None = None
     finish_reason: str | None = None
@@ -157,19 +170,45 @@ class StreamContent:
     error: str | None = None
     malformed: str | None = None
 
+    def chunk_tokens(self) -> tuple[int, ...] | None:
+        """Tokens of each content chunk; ``None`` where not every one came with its usage, or the totals fell.
+
+        Tokens that brought no content are counted with the next chunk that did.
+        """
+        if not self.totals or len(self.totals) != len(self.chunk_ns):
+            return None
+        tokens = tuple(now - before for before, now in pairwise([0, *self.totals]))
+        return tokens if min(tokens) >= 0 else None
+
 
 def read_stream(pieces: Iterable[tuple[int, bytes]]) -> StreamContent:
-    """Parse a captured body. Stops at what cannot be parsed and says so in ``malformed``. About 2 µs a chunk."""
+    """Parse a captured body. Stops at what cannot be parsed and says so in ``malformed``. About 0.6 µs for a chunk that differs from an
+    earlier one in plain text alone, 2.5 µs for any other.
+    """
     content = StreamContent()
     parser = EventParser()
     first = b""
     stamp_ns = 0
+    form: _Form | None = None
+    lessons = _LESSONS
     try:
         for stamp_ns, piece in pieces:
+            if form is not None and form.fits(piece):
+                content.events += 1
+                content.last_event_ns = stamp_ns
+                _add_chunk(content, stamp_ns)
+                continue
             if len(first) < _EXCERPT:
                 first += piece
+            learns = lessons > 0 and parser.between_events
+            known = len(content.chunk_ns)
             for event in parser.feed(piece):
                 _read_event(content, event, stamp_ns)
+            if form is not None and (content.malformed is not None or not parser.between_events):
+                form = None
+            elif learns and len(content.chunk_ns) > known and parser.between_events and content.malformed is None:
+                lessons -= 1
+                form = _form_of(piece) or form
     except LineTooLong as error:
         content.malformed = str(error)
         return content
@@ -198,8 +237,8 @@ def _read_event(content: StreamContent, event: Event, stamp_ns: int) -> None:
         return
     try:
         chunk = _decode(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        content.malformed = f"an event is no chat completion chunk ({error}): {_excerpt(event.data)}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        content.malformed = f"an event is no completion chunk ({error}): {_excerpt(event.data)}"
         return
     _read_chunk(content, chunk, stamp_ns)
 
@@ -209,20 +248,73 @@ def _read_chunk(content: StreamContent, chunk: _Chunk, stamp_ns: int) -> None:
         content.error = content.error or text.decode(errors="replace")
     if content.response_id is None:
         content.response_id = chunk.id
+    known = len(content.chunk_ns)
     for choice in chunk.choices or ():
         delta = choice.delta
-        if delta is not None and (delta.content or delta.reasoning_content or delta.reasoning or delta.tool_calls):
-            if content.chunk_ns and content.chunk_ns[-1] == stamp_ns:
-                content.coalesced += 1
-            content.chunk_ns.append(stamp_ns)
+        if choice.text or (delta is not None and (delta.content or delta.tool_calls)):
+            if content.first_output_ns is None:
+                content.first_output_ns = stamp_ns
+            _add_chunk(content, stamp_ns)
+        elif delta is not None and (delta.reasoning_content or delta.reasoning):
+            _add_chunk(content, stamp_ns)
         content.finish_reason = choice.finish_reason or content.finish_reason
     if (usage := chunk.usage) is not None:
         content.prompt_tokens = usage.prompt_tokens
         content.completion_tokens = usage.completion_tokens
         if usage.prompt_tokens_details is not None:
             content.cached_tokens = usage.prompt_tokens_details.cached_tokens
+        if usage.completion_tokens is not None and len(content.chunk_ns) > known:
+            content.totals.append(usage.completion_tokens)
     if chunk.nvext is not None and chunk.nvext.timing is not None and chunk.nvext.timing.ttft_ms is not None:
         content.server_ttft_s = chunk.nvext.timing.ttft_ms / 1e3
+
+
+def _add_chunk(content: StreamContent, stamp_ns: int) -> None:
+    if content.chunk_ns and content.chunk_ns[-1] == stamp_ns:
+        content.coalesced += 1
+    content.chunk_ns.append(stamp_ns)
+
+
+# Most chunks of a stream are alike but for a few plain characters of text. What was read of one holds for all of them.
+
+_PLAIN = rb"[ !#-\[\]-~]+"  # of a JSON string: no escape, no quote, nothing that could be wrong
+_plain = re.compile(_PLAIN).fullmatch
+_plain_text = re.compile(rb'"(?:content|text)": ?"(' + _PLAIN + rb')"')
+_LESSONS = 8  # attempts to learn a form: a stream in which none holds must not pay for them for ever
+
+
+class _Form(NamedTuple):
+    """A piece that is one event with one chunk, which tells nothing but text: what stands before the text, and after it."""
+
+    before: bytes
+    after: bytes
+
+    def fits(self, piece: bytes) -> bool:
+        """Whether ``piece`` differs from the one that was learned from in plain text alone."""
+        before, after = self
+        return (
+            piece.startswith(before)
+            and piece.endswith(after)
+            and len(piece) <= LINE_LIMIT_BYTES
+            and _plain(piece, len(before), len(piece) - len(after)) is not None
+        )
+
+
+def _form_of(piece: bytes) -> _Form | None:
+    """The form of a piece that was read without fault, if its chunk tells nothing that another of this form might not tell."""
+    found = list(_plain_text.finditer(piece))
+    if len(found) != 1 or not piece.startswith(b"data: ") or not piece.endswith(b"\n\n") or piece.count(b"\n") != 2:
+        return None
+    chunk = _decode(piece[6:-2])
+    if chunk.usage is not None or chunk.nvext is not None or bytes(chunk.error) not in {b"", b"null"}:
+        return None
+    if chunk.choices is None or len(chunk.choices) != 1:
+        return None
+    choice = chunk.choices[0]
+    text = choice.text or (choice.delta.content if choice.delta is not None else None)
+    if choice.finish_reason is not None or text is None or text.encode() != found[0][1]:
+        return None
+    return _Form(piece[: found[0].start(1)], piece[found[0].end(1) :])
 
 
 def _excerpt(data: bytes) -> str:

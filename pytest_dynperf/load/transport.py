@@ -1,28 +1,41 @@
 """Bytes out, and bytes in with the instant at which they came.
 
-Plain HTTP: a non-blocking socket on the loop's poller, with the kernel's receive stamps (``SO_TIMESTAMPNS``), so that a late event loop
-does not make the server look late. TLS: the loop's own transport, with stamps taken in user space, and :attr:`Transport.stamp` says so.
+Plain HTTP on Linux: a non-blocking socket on the loop's poller, with the kernel's receive stamps (``SO_TIMESTAMPNS``), so that a late event
+loop does not make the server look late. TLS, and other systems: the loop's own transport, with stamps taken in user space, and
+:attr:`Transport.stamp` says so. ``docs/instrument.md`` holds the measurements that decided between the ways to receive.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
+import sys
+import weakref
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Protocol, cast
 
+from pytest_dynperf.errors import EndpointError
 from pytest_dynperf.observation.request_record import Stamp
 
 if TYPE_CHECKING:
     from pytest_dynperf.load.chat_request import Origin
     from pytest_dynperf.load.clock import ClockOffset
 
+KERNEL_STAMPS = sys.platform == "linux"
+"""Whether the kernel stamps what it receives in a way that this module understands."""
+
 _SO_TIMESTAMPNS = 35  # Linux; the standard library has no name for it
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 _BUFFER_BYTES = 256 << 10
+_TCP_QUICKACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux alone has it
+_FULL_BYTES = 512
+"""A segment of 536 bytes or more may be taken for a full one, which older kernels acknowledge late in spite of TCP_QUICKACK."""
+
+_unpack = _TIMESPEC.unpack
 
 
 class Receiver(Protocol):
@@ -69,14 +82,17 @@ class SocketTransport:
         self._loop = loop
         self._buffer = buffer
         self._unsent = memoryview(b"")
+        self._asked = True
+        # Bound once: they are called for every chunk.
+        self._receive, self._received = connected.recvmsg_into, receiver.received
         self._descriptor = connected.fileno()
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         loop.add_reader(self._descriptor, self._readable)
 
     def send(self, data: bytes) -> None:
         """As :class:`Transport` says."""
+        self._asked = True
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -128,7 +144,7 @@ class SocketTransport:
 
     def _readable(self) -> None:
         try:
-            size, ancillary, _, _ = self._socket.recvmsg_into((self._buffer,), _ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._receive((self._buffer,), _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -138,19 +154,22 @@ class SocketTransport:
         if not size:
             self._lose(None)
             return
-        # The kernel forgets it after some segments, and then acknowledges late: Dynamo's first tokens would come in one burst 24 ms later.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        lag_ns = None
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack(value)
-                kernel_ns = seconds * 1_000_000_000 + nanoseconds - self._clock.offset_ns
-                lag_ns, stamp_ns = stamp_ns - kernel_ns, kernel_ns
-        self._receiver.received(self._buffer[:size], stamp_ns, lag_ns)
+        if self._asked or size >= _FULL_BYTES:
+            # Having sent soon after it received, the kernel takes the connection for a dialogue and acknowledges late. A server without
+            # TCP_NODELAY then holds its next chunk back: Dynamo's first tokens would come in one burst, 24 ms late.
+            self._asked = False
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
+        if ancillary:
+            # The only control message that was asked for.
+            seconds, nanoseconds = _unpack(ancillary[0][2])
+            kernel_ns = seconds * 1_000_000_000 + nanoseconds - self._clock.offset_ns
+            self._received(self._buffer[:size], kernel_ns, stamp_ns - kernel_ns)
+        else:
+            self._received(self._buffer[:size], stamp_ns, None)
 
 
 class LoopTransport(asyncio.Protocol):
-    """The event loop's own transport: the way to TLS."""
+    """The event loop's own transport: the way to TLS, and the only one where the kernel's stamps cannot be had."""
 
     stamp = Stamp.USER
 
@@ -158,6 +177,7 @@ class LoopTransport(asyncio.Protocol):
         self._receiver: Receiver | None = receiver
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._asked = True
 
     @property
     def gone(self) -> bool:
@@ -174,8 +194,9 @@ class LoopTransport(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop, after it has read and decrypted: the stamp is as late as that."""
         stamp_ns = monotonic_ns()
-        if self._socket is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if self._socket is not None and (self._asked or len(data) >= _FULL_BYTES) and _TCP_QUICKACK:
+            self._asked = False
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
         if self._receiver is not None:
             self._receiver.received(data, stamp_ns, None)
 
@@ -189,6 +210,7 @@ class LoopTransport(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """As :class:`Transport` says."""
         assert self._transport is not None
+        self._asked = True
         self._transport.write(data)
 
     def sending(self) -> bool:
@@ -205,16 +227,46 @@ class LoopTransport(asyncio.Protocol):
             self._transport.abort()
 
 
-class Dialer:
-    """Opens connections to one origin. The name is resolved once, so no request pays for it."""
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Trusts the authorities in ``ca_file`` alone; ``None``: the platform's, or those of SSL_CERT_FILE and SSL_CERT_DIR.
 
-    def __init__(self, origin: Origin, clock: ClockOffset) -> None:
+    :raises EndpointError: when the file cannot be read, or holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # includes SSLError
+        msg = (
+            f"the certificates of {ca_file} (ca_file) cannot be read: {error.strerror or error}. "
+            "Give a file of PEM certificates, the authorities that the server's certificate is checked against."
+        )
+        raise EndpointError(msg) from error
+
+
+def _keep_stamping(owner: object) -> None:
+    """Have the kernel stamp what it receives for as long as ``owner`` lives.
+
+    It begins a little after the first socket asked for it, and stops after the last one is gone: without this, the first chunks of a first
+    connection could come without a stamp.
+    """
+    asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    weakref.finalize(owner, os.close, asking.detach())
+
+
+class Dialer:
+    """Opens connections to one origin. The name is resolved once, so no request pays for it. ``ca_file`` matters for https alone.
+
+    :raises EndpointError: as :func:`tls_context` does.
+    """
+
+    def __init__(self, origin: Origin, clock: ClockOffset, *, ca_file: str | None = None) -> None:
         self._origin = origin
         self._clock = clock
         self._addresses: list[tuple[socket.AddressFamily, tuple[object, ...]]] = []
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))  # shared: a read is consumed before the next one
-        # The platform's trusted authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR.
-        self._tls = ssl.create_default_context() if origin.tls else None
+        self._tls = tls_context(ca_file) if origin.tls else None
+        if KERNEL_STAMPS:
+            _keep_stamping(self)
 
     async def dial(self, receiver: Receiver) -> Transport:
         """A new connection.
@@ -240,12 +292,13 @@ class Dialer:
     async def _dial(
         self, family: socket.AddressFamily, address: tuple[object, ...], receiver: Receiver, loop: asyncio.AbstractEventLoop
     ) -> Transport:
-        if self._tls is not None:
+        if self._tls is not None or not KERNEL_STAMPS:
+            host = self._origin.host if self._tls is not None else None
             _, transport = await loop.create_connection(
-                lambda: LoopTransport(receiver), str(address[0]), self._origin.port, ssl=self._tls, server_hostname=self._origin.host
+                lambda: LoopTransport(receiver), str(address[0]), self._origin.port, ssl=self._tls, server_hostname=host
             )
             if transport.gone:  # before anybody could be told
-                msg = f"{self._origin.host} closed the connection right after the handshake"
+                msg = f"{self._origin.host} closed the connection right after it was opened"
                 raise ConnectionResetError(msg)
             return transport
         connecting = socket.socket(family, socket.SOCK_STREAM)

@@ -19,9 +19,10 @@ MINIMUM_RUNS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """Of one metric within one run, in the metric's unit: enough to apply every rule again. ``sd_log`` is the standard deviation (ddof 1)
-    of the natural logarithms, ``None`` below two positive values. ``percentiles`` maps ``p1 p5 p10 p25 p50 p75 p90 p95 p99 p99.9`` to the
-    linear percentile; p95 and above are left out where there are too few values.
+    """Of one metric within one run, in the metric's unit: enough to apply every rule again. ``sd`` is the standard deviation (ddof 0, as
+    AIPerf states it), ``None`` in what was written without it. ``sd_log`` is that of the natural logarithms (ddof 1), ``None`` below two
+    positive values. ``percentiles`` maps ``p1 p5 p10 p25 p50 p75 p90 p95 p99 p99.9`` to the linear percentile; p95 and above are left out
+    where there are too few values.
     """
 
     n: int
@@ -30,11 +31,14 @@ class Distribution:
     minimum: float
     maximum: float
     percentiles: Mapping[str, float]
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run, summarised. ``problems`` (words for people) make it invalid; an invalid run has no values."""
+    """One run, summarised. ``problems`` (words for people) make it invalid; an invalid run has no values. ``notes`` are worth knowing and
+    forbid nothing: metrics of a service that could not be read, say.
+    """
 
     name: str
     values: Mapping[Cell, float]
@@ -47,6 +51,7 @@ class Run:
     certificate: Certificate
     witness: Mapping[str, float]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,23 +27,18 @@ if TYPE_CHECKING:
 def summarise(recording: Recording, *, traffic: Traffic, expectation: Expectation, facts: RunFacts) -> Run:
     """All cells of the catalogue for one run; each is either in ``values`` or in ``absent``.
 
-    A run with problems has no values and no distributions: what must not be judged cannot be judged by accident.
-    Costs about 15 passes over the records.
+    The objectives are those of ``expectation``, whatever ``facts`` holds. A run with problems has no values and no distributions: what
+    must not be judged cannot be judged by accident.
     """
     flaws = problems(recording, traffic, expectation)
-    values: dict[Cell, float] = {}
-    absent: dict[Cell, Absent] = {}
-    distributions: dict[str, Distribution] = {}
-    if flaws:
-        absent = dict.fromkeys(cells(), Absent(f"the run is invalid: {flaws[0]}"))
-    else:
-        _fill(recording, facts, values, absent, distributions)
+    facts = replace(facts, objectives=expectation.objectives)
+    found = Cells(absent=dict.fromkeys(cells(), Absent(f"the run is invalid: {flaws[0]}"))) if flaws else cells_of(recording, facts)
     errors = [record.error for record in recording.measured if record.error is not None]
     return Run(
         name=recording.run,
-        values=values,
-        absent=absent,
-        distributions=distributions,
+        values=found.values,
+        absent=found.absent,
+        distributions=found.distributions,
         requests=len(recording.measured),
         errors=len(errors),
         error_kinds=dict(Counter(error.kind.value for error in errors).most_common()),
@@ -53,29 +49,35 @@ def summarise(recording: Recording, *, traffic: Traffic, expectation: Expectatio
     )
 
 
-def _fill(
-    recording: Recording,
-    facts: RunFacts,
-    values: dict[Cell, float],
-    absent: dict[Cell, Absent],
-    distributions: dict[str, Distribution],
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """What the catalogue gives for one recording; each cell is either in ``values`` or in ``absent``."""
+
+    values: dict[Cell, float] = field(default_factory=dict)
+    absent: dict[Cell, Absent] = field(default_factory=dict)
+    distributions: dict[str, Distribution] = field(default_factory=dict)
+
+
+def cells_of(recording: Recording, facts: RunFacts) -> Cells:
+    """All cells, whether the run may be judged or not. Costs about 15 passes over the records."""
+    found = Cells()
     for definition in CATALOGUE.values():
         samples = definition.samples(recording) if definition.samples is not None else None
         if samples is not None and len(samples):
-            distributions[definition.id] = distribution(samples)
+            found.distributions[definition.id] = distribution(samples)
         for name in statistics(definition):
-            found: float | Absent
+            value: float | Absent
             if definition.value is not None:
-                found = definition.value(recording, facts)
+                value = definition.value(recording, facts)
             elif samples is None or not len(samples):
-                found = Absent(f"no successful request gives a value (source: {definition.source})")
+                value = Absent(f"no successful request gives a value (source: {definition.source})")
             else:
-                found = statistic(samples, name)
-            if isinstance(found, Absent):
-                absent[Cell(definition.id, name)] = found
+                value = statistic(samples, name)
+            if isinstance(value, Absent):
+                found.absent[Cell(definition.id, name)] = value
             else:
-                values[Cell(definition.id, name)] = float(found)
+                found.values[Cell(definition.id, name)] = float(value)
+    return found
 
 
 def distribution(samples: NDArray[np.float64]) -> Distribution:
@@ -91,6 +93,7 @@ def distribution(samples: NDArray[np.float64]) -> Distribution:
     return Distribution(
         n=len(samples),
         mean=float(np.mean(samples)),
+        sd=float(np.std(samples)),
         sd_log=float(np.std(np.log(positive), ddof=1)) if len(positive) > 1 else None,
         minimum=float(np.min(samples)),
         maximum=float(np.max(samples)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_dynperf.metrics.objectives import NOTHING_STATED, Objectives
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,3 +59,4 @@ class RunFacts:
     """What a metric may need beside the recording."""
 
     gpu_count: int | None
+    objectives: Objectives = NOTHING_STATED

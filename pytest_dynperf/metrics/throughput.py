@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.observation.recording import Recording
 
 
-def _flaw(recording: Recording) -> Absent | None:
+def flaw(recording: Recording) -> Absent | None:
+    """Why nothing can be divided by the phase window, or ``None``."""
     if not successful(recording):
         return Absent("no measured request succeeded")
     if recording.duration_s <= 0:
@@ -29,8 +30,8 @@ def output_tokens_per_second(recording: Recording, _facts: RunFacts) -> float | 
 
     Absent where nothing succeeded, and where one successful request has no usage: its tokens would be missing from the sum unseen.
     """
-    if (flaw := _flaw(recording)) is not None:
-        return flaw
+    if (missing := flaw(recording)) is not None:
+        return missing
     tokens = [record.completion_tokens for record in successful(recording)]
     counted = [count for count in tokens if count is not None]
     if len(counted) < len(tokens):
@@ -40,8 +41,8 @@ def output_tokens_per_second(recording: Recording, _facts: RunFacts) -> float | 
 
 def requests_per_second(recording: Recording, _facts: RunFacts) -> float | Absent:
     """Successful measured requests / phase window, in requests/s. Absent where nothing succeeded."""
-    flaw = _flaw(recording)
-    return flaw if flaw is not None else len(successful(recording)) / recording.duration_s
+    missing = flaw(recording)
+    return missing if missing is not None else len(successful(recording)) / recording.duration_s
 
 
 def output_tokens_per_second_per_gpu(recording: Recording, facts: RunFacts) -> float | Absent:

@@ -1,4 +1,4 @@
-"""The file of request records: one JSON object per line, in the order in which the requests ended.
+"""The file of request records: one JSON object per line, in the order in which they were parsed.
 
 Keys are the field names of :class:`~pytest_dynperf.observation.request_record.RequestRecord` in their order, with ``schema`` in
 front, the three token counts in one object ``usage``, enums by value, and ``error`` as an object or null.
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, 2)  # 1 had no conversations, no tokens of a chunk and no first output
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens")
 _NAMES = tuple(field.name for field in fields(RequestRecord))
 
@@ -50,12 +51,14 @@ def decode(line: bytes) -> RequestRecord:
         msg = "not a JSON object"
         raise TypeError(msg)
     schema = values.pop("schema", None)
-    if schema != SCHEMA:
-        msg = f"schema {schema!r}, and this version reads {SCHEMA}"
+    if schema not in _READABLE:
+        msg = f"schema {schema!r}, and this version reads {' and '.join(map(str, _READABLE))}"
         raise ValueError(msg)
     try:
         values |= values.pop("usage")
         values["chunk_ns"] = tuple(values["chunk_ns"])
+        if values.get("chunk_tokens") is not None:
+            values["chunk_tokens"] = tuple(values["chunk_tokens"])
         values["stamp"] = Stamp(values["stamp"])
         if values["error"] is not None:
             values["error"] = Failure(kind=FailureKind(values["error"]["kind"]), detail=values["error"]["detail"])

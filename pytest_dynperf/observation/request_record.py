@@ -20,6 +20,7 @@ class FailureKind(Enum):
     WRONG_LENGTH = "wrong length"  # completion_tokens differ from the OSL although ignore_eos was sent
     MALFORMED = "malformed"  # not HTTP, not SSE, not JSON, or larger than the caps
     CANCELLED = "cancelled"  # the run was stopped while the request was in flight
+    DROPPED = "dropped"  # an open loop had as many requests in flight as it may, and did not send this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class RequestRecord:
     per content chunk: non-empty content, reasoning or tool delta; role-only, usage and ``[DONE]`` are not content. ``coalesced`` counts
     content chunks that came in one read with an earlier one and so share its stamp. ``receive_lag_ns`` is the largest difference between
     user and kernel stamp among its reads. ``server_ttft_s`` is what the server itself reports (Dynamo's ``nvext.timing``).
+    ``first_output_ns`` is the stamp of the first content chunk that is no reasoning. ``chunk_tokens`` holds the tokens of each content
+    chunk where the server states usage with every chunk. ``conversation`` and ``turn`` are those of the request.
     """
 
     request_id: str
@@ -53,10 +56,14 @@ class RequestRecord:
     measured: bool
     isl_requested: int
     osl_requested: int
+    conversation: str | None = None
+    turn: int = 0
     scheduled_ns: int
     sent_ns: int | None = None
     first_byte_ns: int | None = None
     chunk_ns: tuple[int, ...] = ()
+    chunk_tokens: tuple[int, ...] | None = None
+    first_output_ns: int | None = None
     end_ns: int | None = None
     response_id: str | None = None
     http_status: int | None = None

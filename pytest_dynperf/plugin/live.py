@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_dynperf.load.driver import Progress
+    from pytest_dynperf.load.run import Progress
     from pytest_dynperf.scenario.case import Case
 
 TERMINAL_EVERY_S = 1.0

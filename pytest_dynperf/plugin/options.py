@@ -220,20 +220,14 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
 
 
 def _checked_url(url: str | None) -> str | None:
-    from urllib.parse import urlsplit
+    from pytest_dynperf.endpoint import base_url_of
+    from pytest_dynperf.errors import UsageError
 
-    if url is None:
-        return None
     try:
-        parts = urlsplit(url)
-        complete = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        complete = False
-    if not complete:
-        msg = f"--dynperf-endpoint: {url!r} is not of the form http://HOST[:PORT][/PREFIX]"
-        raise pytest.UsageError(msg)
-    # The API's own version segment is part of every path that is asked for.
-    return url.rstrip("/").removesuffix("/v1")
+        return None if url is None else base_url_of(url)
+    except UsageError as error:
+        msg = f"--dynperf-endpoint: {error}"
+        raise pytest.UsageError(msg) from error
 
 
 def _check_combinations(settings: Settings) -> None:

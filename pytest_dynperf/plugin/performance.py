@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.plugin.state import State
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.scenario.case import Case
-    from pytest_dynperf.session.conduct import Judged, Measured
+    from pytest_dynperf.session.judging import Judged, Measured
     from pytest_dynperf.verdict.verdict import Outcome, Verdict
 
 FRAGMENT = "dynperf"
@@ -86,7 +86,7 @@ class Perf:
 
     def give_up(self, reason: str) -> None:
         """Record the case as invalid because the test never asked for a verdict."""
-        from pytest_dynperf.session.conduct import Judged
+        from pytest_dynperf.session.judging import Judged
         from pytest_dynperf.verdict.judge import invalid
 
         self._record(self._result(Judged(verdict=invalid((reason,), self.case.expectation), confirmation=None, baseline_provenance={})))
@@ -147,15 +147,7 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
 
 
 def fails(outcome: Outcome, *, strict: bool) -> bool:
-    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line."""
-    from pytest_dynperf.verdict.verdict import Outcome
+    """Which outcomes fail a test: those that fail everywhere."""
+    from pytest_dynperf.session import closing
 
-    return {
-        Outcome.UNCHANGED: False,
-        Outcome.IMPROVED: False,
-        Outcome.INCONCLUSIVE: False,
-        Outcome.INCOMPARABLE: False,
-        Outcome.NO_BASELINE: strict,
-        Outcome.INVALID: True,
-        Outcome.REGRESSED: True,
-    }[outcome]
+    return closing.fails(outcome, strict=strict)

@@ -9,6 +9,8 @@ import pytest
 from pytest_dynperf.plugin.performance import FRAGMENT
 
 if TYPE_CHECKING:
+    from _pytest._code import TracebackEntry
+
     from pytest_dynperf.plugin.state import State
     from pytest_dynperf.report.session_report import SessionReport
 
@@ -29,8 +31,10 @@ class Recorder:
         elif self._state.node_ids:
             summary.take_skip(self._state, report)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Ctrl-C, a signal that became one, or pytest.exit: the session is incomplete."""
+        drop_entries_without_line(excinfo)
         if self._state.node_ids:
             text = str(excinfo.value)
             self._state.the_ledger().interrupted = self._state.received_signal or excinfo.typename + (f": {text}" if text else "")
@@ -50,3 +54,15 @@ class Recorder:
             from pytest_dynperf.plugin.summary import show
 
             show(self._state, self._report, terminalreporter)
+
+
+def drop_entries_without_line(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """A signal can strike at an instruction that CPython gives no line; pytest fails to print such an entry, and with that all the rest."""
+    excinfo.traceback = excinfo.traceback.filter(_has_line)
+
+
+def _has_line(entry: TracebackEntry) -> bool:
+    try:
+        return entry.lineno is not None
+    except TypeError:
+        return False

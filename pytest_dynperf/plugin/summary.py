@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform as python_platform
 import time
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.errors import DynperfError, RunDirectoryError
-from pytest_dynperf.plugin.performance import FRAGMENT, fails
+from pytest_dynperf.plugin.performance import FRAGMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +21,12 @@ if TYPE_CHECKING:
 def header_lines(state: State) -> list[str]:
     """Platform, what is measured, where baselines lie; nothing where nothing will be measured."""
     from pytest_dynperf.report.terminal import header
+    from pytest_dynperf.session.closing import own_versions
 
     if state.plan is None:
         return []
     settings = state.make_settings()
-    lines = header(platform=state.plan.platform, versions=_own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
+    lines = header(platform=state.plan.platform, versions=own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
     target = f", attached to {settings.endpoint_url}" if settings.endpoint_url else ""
     why = f"{state.plan.why}{target}"
     return lines if why == f"--gpu={state.plan.platform.name}" else [*lines, f"dynperf: {why}"]
@@ -98,28 +97,22 @@ def take_skip(state: State, report: pytest.TestReport) -> None:
 
 def finish(state: State, session: pytest.Session) -> SessionReport | None:
     """Accept what may be accepted, write the reports, and make the exit status of a red or incomplete session say so."""
-    from pytest_dynperf.session.ledger import accept, write_reports
+    from pytest_dynperf.session.closing import close, red
 
     if state.ledger is None or not (state.ledger.planned or state.ledger.results):
         return None
     settings = state.make_settings()
-    report = _session_report(state)
-    try:
-        report = accept(report, settings)
-    except DynperfError as error:
-        state.trouble.append(f"baselines were not updated: {error}")
-    try:
-        write_reports(report, settings)
-    except DynperfError as error:
-        state.trouble.append(f"the report was not written: {error}")
-    red = any(fails(result.verdict.outcome, strict=settings.strict) for result in report.results)  # also where a rerun passed afterwards
-    if session.exitstatus == pytest.ExitCode.OK and (red or state.trouble or not report.complete):
+    report, trouble = close(_session_report(state), settings)
+    state.trouble += trouble
+    failed = red(report, strict=settings.strict)  # also where a rerun passed afterwards
+    if session.exitstatus == pytest.ExitCode.OK and (failed or state.trouble):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return report
 
 
 def _session_report(state: State) -> SessionReport:
     from pytest_dynperf.report.session_report import SessionReport
+    from pytest_dynperf.session.closing import versions
 
     settings = state.make_settings()
     ledger = state.the_ledger()
@@ -136,24 +129,11 @@ def _session_report(state: State) -> SessionReport:
         results=results,
         missing=ledger.missing,
         interrupted=ledger.interrupted,
-        versions=_versions(report.environment.provenance for report in results if report.environment is not None),
+        versions=versions(results) | {"pytest": pytest.__version__},
         duration_s=time.monotonic() - state.started_s,
         baseline_directory=str(settings.baselines),
         run_directory=str(settings.run_directory),
     )
-
-
-def _own_versions() -> dict[str, str]:
-    return {"pytest-dynperf": metadata.version("pytest-dynperf")}
-
-
-def _versions(provenances: Iterable[object]) -> dict[str, str]:
-    """What ran: our own side, and every ``*.version`` that a deployment learned of itself."""
-    versions = _own_versions() | {"pytest": pytest.__version__, "python": python_platform.python_version()}
-    for provenance in provenances:
-        assert isinstance(provenance, dict)
-        versions |= {name.removesuffix(".version"): text for name, text in provenance.items() if name.endswith(".version")}
-    return versions
 
 
 def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.report.json_measurement import decode_cell
-from pytest_dynperf.report.plain import take, take_all, take_map, take_optional, take_table
+from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_table, take_value
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
-from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_BOUNDS = tuple(field.name for field in fields(Expectation) if field.type == "float")
 
 
 def encode_case(case: Case) -> dict[str, object]:
@@ -22,18 +27,8 @@ def encode_case(case: Case) -> dict[str, object]:
         "suite": case.suite,
         "question": case.question,
         "platform": case.platform,
-        "topology": _encode_topology(case.topology),
-        "traffic": {
-            "isl": case.traffic.isl,
-            "osl": case.traffic.osl,
-            "concurrency": case.traffic.concurrency,
-            "requests": case.traffic.requests,
-            "warmup_requests": case.traffic.warmup_requests,
-            "runs": case.traffic.runs,
-            "ignore_eos": case.traffic.ignore_eos,
-            "request_timeout_s": case.traffic.request_timeout_s,
-            "inter_token_timeout_s": case.traffic.inter_token_timeout_s,
-        },
+        "topology": plain_value(case.topology),
+        "traffic": plain_value(case.traffic),
         "expectation": _encode_expectation(case.expectation),
         "axes": dict(case.axes),
         "overrides": list(case.overrides),
@@ -50,65 +45,11 @@ def decode_case(table: Mapping[str, object]) -> Case:
         case_id=take(table, "case_id", str),
         question=take(table, "question", str),
         platform=take(table, "platform", str),
-        topology=_decode_topology(take_table(table, "topology")),
-        traffic=_decode_traffic(take_table(table, "traffic")),
+        topology=take_value(table, "topology", Topology),
+        traffic=take_value(table, "traffic", Traffic),
         expectation=_decode_expectation(take_table(table, "expectation")),
         axes=tuple(take_map(table, "axes", str).items()),
         overrides=take_all(table, "overrides", str),
-    )
-
-
-def _encode_topology(topology: Topology) -> dict[str, object]:
-    return {
-        "engine": topology.engine,
-        "model": topology.model,
-        "mode": topology.mode,
-        "worker": _encode_role(topology.worker),
-        "prefill": _encode_role(topology.prefill),
-        "decode": _encode_role(topology.decode),
-        "router_mode": topology.router_mode,
-        "router_args": list(topology.router_args),
-        "planes": topology.planes,
-        "block_size": topology.block_size,
-        "image": topology.image,
-    }
-
-
-def _encode_role(role: Role) -> dict[str, object]:
-    return {"count": role.count, "gpus": role.gpus, "args": list(role.args)}
-
-
-def _decode_topology(table: Mapping[str, object]) -> Topology:
-    return Topology(
-        engine=take(table, "engine", str),
-        model=take(table, "model", str),
-        mode=take(table, "mode", str),
-        worker=_decode_role(take_table(table, "worker")),
-        prefill=_decode_role(take_table(table, "prefill")),
-        decode=_decode_role(take_table(table, "decode")),
-        router_mode=take(table, "router_mode", str),
-        router_args=take_all(table, "router_args", str),
-        planes=take(table, "planes", str),
-        block_size=take_optional(table, "block_size", int),
-        image=take_optional(table, "image", str),
-    )
-
-
-def _decode_role(table: Mapping[str, object]) -> Role:
-    return Role(count=take(table, "count", int), gpus=take(table, "gpus", int), args=take_all(table, "args", str))
-
-
-def _decode_traffic(table: Mapping[str, object]) -> Traffic:
-    return Traffic(
-        isl=take(table, "isl", int),
-        osl=take(table, "osl", int),
-        concurrency=take(table, "concurrency", int),
-        requests=take_optional(table, "requests", int),
-        warmup_requests=take_optional(table, "warmup_requests", int),
-        runs=take(table, "runs", int),
-        ignore_eos=take(table, "ignore_eos", bool),
-        request_timeout_s=take(table, "request_timeout_s", float),
-        inter_token_timeout_s=take(table, "inter_token_timeout_s", float),
     )
 
 
@@ -118,10 +59,8 @@ def _encode_expectation(expectation: Expectation) -> dict[str, object]:
             {"id": gate.cell.metric, "statistic": gate.cell.statistic, "tolerance": gate.tolerance, "decisive": gate.decisive}
             for gate in expectation.gates
         ],
-        "max_error_share": expectation.max_error_share,
-        "min_in_flight_share": expectation.min_in_flight_share,
-        "max_send_lag_s": expectation.max_send_lag_s,
-        "max_receive_lag_s": expectation.max_receive_lag_s,
+        **{name: getattr(expectation, name) for name in _BOUNDS},
+        "objectives": plain_value(expectation.objectives),
     }
 
 
@@ -131,8 +70,6 @@ def _decode_expectation(table: Mapping[str, object]) -> Expectation:
             Gate(cell=decode_cell(gate), tolerance=take(gate, "tolerance", float), decisive=take(gate, "decisive", bool))
             for gate in take_all(table, "gates", dict)
         ),
-        max_error_share=take(table, "max_error_share", float),
-        min_in_flight_share=take(table, "min_in_flight_share", float),
-        max_send_lag_s=take(table, "max_send_lag_s", float),
-        max_receive_lag_s=take(table, "max_receive_lag_s", float),
+        **{name: take(table, name, float) for name in _BOUNDS},
+        objectives=take_value(table, "objectives", Objectives),
     )

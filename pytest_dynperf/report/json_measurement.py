@@ -12,20 +12,10 @@ from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.observation.recording import Certificate
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.report.meaning import in_catalogue_order, meaning
-from pytest_dynperf.report.plain import take, take_all, take_map, take_optional, take_table
+from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_optional, take_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-CERTIFICATE_FIELDS = (
-    "send_lag_p99_s",
-    "receive_lag_p99_s",
-    "mean_in_flight",
-    "coalesced_share",
-    "cpu_s",
-    "run_delay_s",
-    "clock_step_s",
-)
 
 
 def encode_metrics(
@@ -59,9 +49,10 @@ def encode_run(run: Run) -> dict[str, object]:
         "errors": run.errors,
         "error_kinds": dict(sorted(run.error_kinds.items())),
         "duration_s": run.duration_s,
-        "certificate": {name: getattr(run.certificate, name) for name in CERTIFICATE_FIELDS},
+        "certificate": plain_value(run.certificate),
         "witness": dict(sorted(run.witness.items())),
         "problems": list(run.problems),
+        "notes": list(run.notes),
         "distributions": {name: _encode_distribution(run.distributions[name]) for name in sorted(run.distributions)},
         "absent": [
             {"id": cell.metric, "statistic": cell.statistic, "reason": run.absent[cell].reason} for cell in in_catalogue_order(run.absent)
@@ -73,6 +64,7 @@ def _encode_distribution(distribution: Distribution) -> dict[str, object]:
     return {
         "n": distribution.n,
         "mean": distribution.mean,
+        "sd": distribution.sd,
         "sd_log": distribution.sd_log,
         "minimum": distribution.minimum,
         "maximum": distribution.maximum,
@@ -116,7 +108,6 @@ def _values_of_run(metrics: Sequence[Mapping[str, object]], index: int) -> dict[
 
 
 def _decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
-    certificate = take_table(run, "certificate")
     distributions = take_map(run, "distributions", dict)
     return Run(
         name=take(run, "name", str),
@@ -127,17 +118,10 @@ def _decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
         errors=take(run, "errors", int),
         error_kinds=take_map(run, "error_kinds", int),
         duration_s=take(run, "duration_s", float),
-        certificate=Certificate(
-            send_lag_p99_s=take_optional(certificate, "send_lag_p99_s", float),
-            receive_lag_p99_s=take_optional(certificate, "receive_lag_p99_s", float),
-            mean_in_flight=take_optional(certificate, "mean_in_flight", float),
-            coalesced_share=take_optional(certificate, "coalesced_share", float),
-            cpu_s=take_optional(certificate, "cpu_s", float),
-            run_delay_s=take_optional(certificate, "run_delay_s", float),
-            clock_step_s=take(certificate, "clock_step_s", float),
-        ),
+        certificate=take_value(run, "certificate", Certificate),
         witness=take_map(run, "witness", float),
         problems=take_all(run, "problems", str),
+        notes=take_all(run, "notes", str),
     )
 
 
@@ -149,4 +133,5 @@ def _decode_distribution(entry: Mapping[str, object]) -> Distribution:
         minimum=take(entry, "minimum", float),
         maximum=take(entry, "maximum", float),
         percentiles=take_map(entry, "percentiles", float),
+        sd=take_optional(entry, "sd", float),
     )

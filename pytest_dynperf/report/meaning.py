@@ -19,14 +19,26 @@ PER_GPU = Cell("output_token_throughput_per_gpu.v1", "value")
 
 _LABELS = {
     "time_to_first_token": "TTFT",
+    "time_to_first_output_token": "first output token",
     "time_to_second_token": "second token",
     "inter_token_latency": "ITL",
     "inter_chunk_latency": "ICL",
     "request_latency": "latency",
+    "effective_latency": "effective latency",
     "output_token_throughput": "throughput",
     "output_token_throughput_per_user": "per user",
     "output_token_throughput_per_gpu": "per GPU",
     "request_throughput": "requests",
+    "request_error_rate": "failed requests",
+    "output_sequence_length": "OSL",
+    "input_sequence_length": "ISL",
+    "steady_output_token_throughput": "steady throughput",
+    "steady_request_throughput": "steady requests",
+    "steady_concurrency": "steady in flight",
+    "server_time_to_first_token": "server TTFT",
+    "frontend_time_to_first_token": "frontend TTFT",
+    "frontend_time_to_first_token_p90_estimate": "frontend TTFT p90 estimate",
+    "frontend_inter_token_latency": "frontend ITL",
 }
 """Short names that fit a column; every other metric goes by its id without the version."""
 

@@ -7,12 +7,17 @@ where its place can still be named. Reading says which key of which table is wro
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -103,3 +108,26 @@ def take_map(table: Mapping[str, object], key: str, kind: type[T]) -> dict[str, 
     """
     entries = take_table(table, key)
     return {name: take(entries, name, kind) for name in entries}
+
+
+def plain_value(value: DataclassInstance) -> dict[str, object]:
+    """A frozen value as a table: its fields by name, values within it as tables, tuples as lists."""
+    return {name: _listed(entry) for name, entry in asdict(value).items()}
+
+
+def _listed(entry: object) -> object:
+    if isinstance(entry, dict):
+        return {name: _listed(inner) for name, inner in entry.items()}
+    return [_listed(inner) for inner in entry] if isinstance(entry, tuple | list) else entry
+
+
+def take_value(table: Mapping[str, object], key: str, cls: type[T]) -> T:
+    """``table[key]``, as :func:`plain_value` wrote it, as a ``cls``.
+
+    :raises UsageError: when it is missing, or a field of it is missing or of another type; names the field.
+    """
+    try:
+        return msgspec.convert(take_table(table, key), cls, strict=True)
+    except msgspec.ValidationError as error:
+        msg = f"key {key!r}: {error}"
+        raise UsageError(msg) from error

@@ -35,10 +35,11 @@ def sweeps(results: Sequence[CaseResult]) -> list[Sweep]:
     found = []
     for suite in dict.fromkeys(result.case.suite for result in results):
         members = [result for result in results if result.case.suite == suite and _has_values(result)]
-        if len({result.case.traffic.concurrency for result in members}) < 2:
+        members = [result for result in members if result.case.traffic.arrival.closed]
+        if len({result.case.traffic.slots for result in members}) < 2:
             continue
         groups: dict[str, list[CaseResult]] = {}
-        for result in sorted(members, key=lambda result: result.case.traffic.concurrency):
+        for result in sorted(members, key=lambda result: result.case.traffic.slots):
             groups.setdefault(_series_label(result), []).append(result)
         charts = [_over_concurrency(suite, cell, groups) for cell in (THROUGHPUT, TTFT, ITL)]
         charts.append(_frontier(suite, groups))
@@ -75,7 +76,7 @@ def _over_concurrency(suite: str, cell: Cell, groups: dict[str, list[CaseResult]
         line: list[Point | None] = []
         baseline: list[Point | None] = []
         for result in results:
-            at = float(result.case.traffic.concurrency)
+            at = float(result.case.traffic.slots)
             runs = result.measurement.runs if result.measurement else ()
             points += [(at, scaled(run.values[cell], unit)) for run in runs if cell in run.values]
             verdict = _verdict_of(result, cell)

@@ -6,7 +6,6 @@ Tables and sentences keep to the width; paths and commands stay whole on their l
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from pytest_dynperf.report import wording
 from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, meaning
 from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
+from pytest_dynperf.report.wrapping import printable, wrapped
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome
 
@@ -56,8 +56,8 @@ def header(*, platform: Platform, versions: Mapping[str, str], baseline_director
     parts = [f"platform {platform.name}{timing}", hardware, f"launcher {platform.launcher}"]
     parts += [f"{name} {version}" for name, version in sorted(versions.items())]
     return [
-        _printable(f"dynperf: {', '.join(parts)}"),
-        _printable(f"dynperf: baselines in {baseline_directory}, seed {seed}, intervals 90 %"),
+        printable(f"dynperf: {', '.join(parts)}"),
+        printable(f"dynperf: baselines in {baseline_directory}, seed {seed}, intervals 90 %"),
     ]
 
 
@@ -70,7 +70,7 @@ def live_line(
         parts.append(wording.quantity(tokens_per_s, "tokens/s"))
     if seconds_left is not None:
         parts.append(f"{seconds_left:.0f} s left" if seconds_left < 60 else f"{seconds_left / 60:.0f} min left")
-    return _printable(" · ".join(parts))
+    return printable(" · ".join(parts))
 
 
 def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
@@ -93,7 +93,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
     if verdict.outcome is Outcome.REGRESSED:
         lines += _suspects_text(result)
     lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
@@ -137,23 +137,23 @@ def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
     results = [withheld(result) for result in report.results]
     worst = max((result.verdict.outcome for result in results), default=None)
     style = "red" if not report.complete or worst is None else _STYLES[worst]
-    lines = [Line(text, style) for text in _wrapped(wording.verdict_sentence(report), width)]
-    lines += [Line(text, "red") for name in report.missing for text in _wrapped(f"missing: {name}", width, "  ")]
+    lines = [Line(text, style) for text in wrapped(wording.verdict_sentence(report), width)]
+    lines += [Line(text, "red") for name in report.missing for text in wrapped(f"missing: {name}", width, "  ")]
     lines += _case_lines(results, width, verbose=verbose)
     shown = [row for row in rows(results) if row.cell.delta is not None and (verbose or row.cell.outcome is not Outcome.UNCHANGED)]
     lines += _table(shown, width)
     lines += _explanations(results, width)
     took = f"{wording.counted(len(results), 'case')} in {wording.duration(report.duration_s)}: {wording.counts_sentence(results)}"
-    lines += [Line(text, "bold") for text in _wrapped(took, width)]
+    lines += [Line(text, "bold") for text in wrapped(took, width)]
     lines += _baseline_lines(report, width)
     lines.append(Line(f"report: {RunDirectory(Path(report.run_directory)).report_html}"))
-    return [Line(_printable(line.text), line.style) for line in lines]
+    return [Line(printable(line.text), line.style) for line in lines]
 
 
 def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> list[Line]:
     """A line per case below its suite, or two where they do not fit."""
     listed = [result for result in results if verbose or len(results) <= _FEW_CASES or result.verdict.outcome is not Outcome.UNCHANGED]
-    texts = [("  " + _printable(result.case.case_id), result.verdict.outcome.text, *_numbers(result)) for result in listed]
+    texts = [("  " + printable(result.case.case_id), result.verdict.outcome.text, *_numbers(result)) for result in listed]
     widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
     one_line = sum(widths) + 2 * len(widths) <= width
     lines: list[Line] = []
@@ -162,14 +162,14 @@ def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> 
         style = _STYLES[result.verdict.outcome]
         if result.case.suite != suite:
             suite = result.case.suite
-            lines += [Line(part, "bold") for part in _wrapped(suite, width)]
+            lines += [Line(part, "bold") for part in wrapped(suite, width)]
         if one_line:
             lines.append(Line(_columns(text, widths), style))
         else:
-            lines += [Line(line, style) for line in _wrapped(f"{text[0]}  {text[1]}".strip(), width, "  ")]
-            lines += [Line(line) for line in _wrapped(" · ".join(part for part in text[2:] if part), width, "    ")]
+            lines += [Line(line, style) for line in wrapped(f"{text[0]}  {text[1]}".strip(), width, "  ")]
+            lines += [Line(line) for line in wrapped(" · ".join(part for part in text[2:] if part), width, "    ")]
     if len(listed) < len(results):
-        lines += [Line(text) for text in _wrapped(f"{len(results) - len(listed)} more unchanged (-v lists them)", width)]
+        lines += [Line(text) for text in wrapped(f"{len(results) - len(listed)} more unchanged (-v lists them)", width)]
     return lines
 
 
@@ -195,7 +195,7 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
     one_suite = len({row.result.case.suite for row in shown}) == 1
     names = [row.result.case.case_id if one_suite else row.result.case.name for row in shown]
     texts = [
-        (_printable(name), row.metric, row.baseline, row.now, row.change, row.mde, row.verdict)
+        (printable(name), row.metric, row.baseline, row.now, row.change, row.mde, row.verdict)
         for name, row in zip(names, shown, strict=True)
     ]
     widths = [max(len(text[column]) for text in [*texts, _TITLES]) for column in range(len(_TITLES))]
@@ -210,15 +210,15 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
     before = None
     for row, text in zip(shown, texts, strict=True):
         if text[0] != before:
-            lines += [Line(part, "bold") for part in _wrapped(text[0], width)]
+            lines += [Line(part, "bold") for part in wrapped(text[0], width)]
             before = text[0]
         style = _STYLES[row.cell.outcome]
         if grouped:
             lines.append(Line("  " + _columns(text[1:], widths[1:]), style))
         else:
-            lines += [Line(part, style) for part in _wrapped(f"{row.metric}  {row.verdict}", width, "  ")]
-            lines += [Line(part) for part in _wrapped(f"{row.baseline} → {row.now}", width, "    ")]
-            lines += [Line(part) for part in _wrapped(f"{row.change}, MDE {row.mde}", width, "    ")]
+            lines += [Line(part, style) for part in wrapped(f"{row.metric}  {row.verdict}", width, "  ")]
+            lines += [Line(part) for part in wrapped(f"{row.baseline} → {row.now}", width, "    ")]
+            lines += [Line(part) for part in wrapped(f"{row.change}, MDE {row.mde}", width, "    ")]
     return [*lines, Line("")]
 
 
@@ -228,13 +228,13 @@ def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
     for result in results:
         if result.verdict.outcome in _EXPLAINED and result.verdict.reasons:
             text = f"{result.case.name}: {result.verdict.reasons[0]}"
-            lines += [Line(part, _STYLES[result.verdict.outcome]) for part in _wrapped(text, width)]
+            lines += [Line(part, _STYLES[result.verdict.outcome]) for part in wrapped(text, width)]
     return lines
 
 
 def _baseline_lines(report: SessionReport, width: int) -> list[Line]:
     lines = [Line(f"baseline: {path}") for path in report.accepted]
-    lines += [Line(part, "yellow") for text in report.refused for part in _wrapped(f"no baseline written: {text}", width)]
+    lines += [Line(part, "yellow") for text in report.refused for part in wrapped(f"no baseline written: {text}", width)]
     proposing = (Outcome.NO_BASELINE, Outcome.INCOMPARABLE, Outcome.IMPROVED)
     waiting = [result for result in report.results if result.verdict.outcome in proposing]
     if waiting and not report.accepted:
@@ -249,17 +249,6 @@ def _columns(texts: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip()
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Broken at spaces; a word is only broken where it alone is wider than the line. Numbers stay with their units."""
-    joined = _printable(" ".join(text.split())).replace(" %", "\u00a0%").replace(" ms", "\u00a0ms").replace(" tok/s", "\u00a0tok/s")
-    lines = textwrap.wrap(joined, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
-    return [line.replace("\u00a0", " ") for line in lines]
-
-
 def _paragraphs(text: str, indent: str) -> list[str]:
     """Sentences wrapped; the lines of a quoted log stay lines."""
-    return [line for part in text.splitlines() for line in _wrapped(part, MAX_WIDTH, indent)]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return [line for part in text.splitlines() for line in wrapped(part, MAX_WIDTH, indent)]

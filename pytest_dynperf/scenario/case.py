@@ -16,6 +16,7 @@ class Case:
     """``case_id`` is stable text such as ``agg-isl256-osl32-c4``: what names baselines, selects with ``-k`` and stands in reports.
 
     ``axes`` holds the values that differ within the scenario, by dotted key. ``overrides`` are the ``--dynperf-set`` texts in force.
+    ``directory`` is what relative files of the scenario are relative to; it stands in no file of ours.
     """
 
     suite: str
@@ -27,6 +28,7 @@ class Case:
     expectation: Expectation
     axes: tuple[tuple[str, str], ...] = ()
     overrides: tuple[str, ...] = ()
+    directory: str = "."
 
     @property
     def name(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.metrics.objectives import NOTHING_STATED, Objectives
+
 if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Cell
 
@@ -20,10 +22,16 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """Gates in the order of the scenario, and the bounds inside which a run may be judged at all (see ``measurement.validity``)."""
+    """Gates in the order of the scenario, what a good request must meet (``objectives``: goodput counts by them), and the bounds inside
+    which a run may be judged at all (see ``measurement.validity``).
+    """
 
     gates: tuple[Gate, ...]
     max_error_share: float = 0.0
     min_in_flight_share: float = 0.95
     max_send_lag_s: float = 1e-3
     max_receive_lag_s: float = 1e-3
+    max_uncertain_share: float = 0.01
+    max_late_share: float = 0.01
+    min_rate_share: float = 0.95
+    objectives: Objectives = NOTHING_STATED

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, get_args, get_origin, g
 from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.topology import ENGINES, MODES, PLANES, ROUTER_MODES, Topology
-from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.scenario.traffic import PROCESSES, WORKLOADS, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +31,7 @@ class _Bound(NamedTuple):
 _POSITIVE = _Bound("greater than 0", lambda value: value > 0)
 _AT_LEAST_0 = _Bound("of at least 0", lambda value: value >= 0)
 _AT_LEAST_1 = _Bound("of at least 1", lambda value: value >= 1)
+_SHARE = _Bound("from 0 to below 1", lambda value: 0 <= value < 1)
 _BOUNDS = {
     "topology.block_size": _AT_LEAST_1,
     "traffic.isl": _AT_LEAST_1,
@@ -40,12 +41,45 @@ _BOUNDS = {
     "traffic.requests": _AT_LEAST_1,
     "traffic.warmup_requests": _AT_LEAST_0,
     "traffic.runs": _AT_LEAST_1,
+    **dict.fromkeys(
+        (f"traffic.arrival.{name}" for name in ("rate_per_s", "burstiness", "max_rate_per_s", "period_s", "speedup")), _POSITIVE
+    ),
+    "traffic.arrival.min_rate_per_s": _AT_LEAST_0,
+    "traffic.arrival.ramp_s": _AT_LEAST_0,
+    "traffic.arrival.max_in_flight": _AT_LEAST_1,
+    "traffic.workload.isl_stddev": _AT_LEAST_0,
+    "traffic.workload.osl_stddev": _AT_LEAST_0,
+    "traffic.workload.prefix_ratio": _SHARE,
+    "traffic.workload.prefix_length_multiplier": _POSITIVE,
+    "traffic.workload.prompt_length_multiplier": _POSITIVE,
+    "traffic.workload.turn_delay_s": _AT_LEAST_0,
+    **dict.fromkeys(
+        (
+            f"traffic.workload.{name}"
+            for name in (
+                "prefix_count",
+                "block_size",
+                "prefix_root_multiplier",
+                "min_isl",
+                "max_isl",
+                "min_osl",
+                "max_osl",
+                "turns",
+                "image_count",
+            )
+        ),
+        _AT_LEAST_1,
+    ),
     "traffic.request_timeout_s": _POSITIVE,
     "traffic.inter_token_timeout_s": _POSITIVE,
-    "expect.max_error_share": _Bound("from 0 to below 1", lambda value: 0 <= value < 1),
-    "expect.min_in_flight_share": _Bound("above 0 and up to 1", lambda value: 0 < value <= 1),
+    **dict.fromkeys((f"expect.max_{name}_share" for name in ("error", "uncertain", "late")), _SHARE),
+    **dict.fromkeys(("expect.min_in_flight_share", "expect.min_rate_share"), _Bound("above 0 and up to 1", lambda value: 0 < value <= 1)),
     "expect.max_send_lag_s": _POSITIVE,
     "expect.max_receive_lag_s": _POSITIVE,
+    **dict.fromkeys(
+        (f"expect.objectives.{name}_s" for name in ("time_to_first_token", "inter_token_latency", "request_latency", "effective_latency")),
+        _POSITIVE,
+    ),
     **{f"topology.{role}.count": _AT_LEAST_1 for role in ("worker", "prefill", "decode")},
     **{f"topology.{role}.gpus": _AT_LEAST_0 for role in ("worker", "prefill", "decode")},
 }
@@ -54,6 +88,8 @@ _CHOICES = {
     "topology.mode": MODES,
     "topology.router_mode": ROUTER_MODES,
     "topology.planes": PLANES,
+    "traffic.arrival.process": PROCESSES,
+    "traffic.workload.kind": WORKLOADS,
 }
 _LARGEST = 1e15
 """Beyond it nothing that is measured here has a meaning; not-a-number and the infinities fall outside as well."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_dynperf.errors import ScenarioError
@@ -18,7 +19,7 @@ from pytest_dynperf.scenario.keys import KEYS, Value, read_list
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.override import apply_override, parse_override
 from pytest_dynperf.scenario.topology import Topology
-from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.scenario.traffic import Traffic, flaw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.platform import Platform
     from pytest_dynperf.scenario.scenario import Layer, Scenario
 
-_ALWAYS_IN_ID = ("topology.mode", "traffic.isl", "traffic.osl", "traffic.concurrency")
+_ALWAYS_IN_ID = (
+    "topology.mode",
+    "traffic.isl",
+    "traffic.osl",
+    "traffic.concurrency",
+    "traffic.arrival.process",
+    "traffic.arrival.rate_per_s",
+    "traffic.arrival.min_rate_per_s",
+    "traffic.arrival.max_rate_per_s",
+)
 _Built = TypeVar("_Built", Topology, Traffic, Expectation)
 
 
@@ -44,7 +54,7 @@ def expand(
 ) -> tuple[Case, ...]:
     """Every combination of the axes, in declared order, then grouped so that cases of one deployment follow each other.
 
-    Case ids are ``MODE-islN-oslN-cN``, and ``-NAMEVALUE`` for each further axis.
+    Case ids are ``MODE-islN-oslN-LOAD`` (``c64``, ``poisson-10``), and ``-NAMEVALUE`` for each further axis.
 
     :raises ScenarioError: bad override or environment variable, a required key that nothing sets, no decisive gate, equal case ids.
     """
@@ -97,7 +107,10 @@ def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mappin
     values = merged.values | dict(point)
     topology = _built(Topology, "topology", values)
     traffic = _built(Traffic, "traffic", values)
-    parts = [topology.mode, f"isl{traffic.isl}", f"osl{traffic.osl}", f"c{traffic.concurrency}"]
+    if (problem := flaw(traffic)) is not None:
+        msg = f"{scenario.file}, with {platform.file}: {problem}"
+        raise ScenarioError(msg)
+    parts = [topology.mode, f"isl{traffic.isl}", f"osl{traffic.osl}", traffic.load_name]
     parts += [name.rsplit(".", 1)[-1] + _slug(value) for name, value in point.items() if name not in _ALWAYS_IN_ID]
     return Case(
         suite=scenario.suite,
@@ -109,6 +122,7 @@ def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mappin
         expectation=_built(Expectation, "expect", values, gates=merged.gates),
         axes=tuple((name, _text(value)) for name, value in point.items()),
         overrides=overrides,
+        directory=str(PurePath(scenario.file).parent),
     )
 
 

@@ -10,32 +10,36 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.baseline.proposal import binding_key
-from pytest_dynperf.baseline.store import read
 from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.environment import Environment
-from pytest_dynperf.errors import BaselineError, DynperfError
-from pytest_dynperf.load.driver import run_closed_loop
+from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.load.run import default_processes, run_load
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.measurement.run import summarise
+from pytest_dynperf.measurement.server_count import disagreement
 from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.session.deployments import with_gpu_count
+from pytest_dynperf.session.judging import Judged, Measured, first_look
 from pytest_dynperf.session.prompts import prompt_source
+from pytest_dynperf.session.workload_file import workload_facts
+from pytest_dynperf.telemetry.sampler import sampled
 from pytest_dynperf.verdict.confirmation import confirm
-from pytest_dynperf.verdict.judge import invalid, judge
+from pytest_dynperf.verdict.judge import invalid
 from pytest_dynperf.verdict.sequential import Step, next_step
 from pytest_dynperf.workload.seed import stream_seed
-from pytest_dynperf.workload.synthetic import synthetic_requests
+from pytest_dynperf.workload.stream import requests_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.deployment.running import Deployment
-    from pytest_dynperf.load.driver import Progress
+    from pytest_dynperf.load.run import Progress
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.observation.recording import Recording
     from pytest_dynperf.run_directory import RunDirectory
@@ -55,25 +59,6 @@ class Conduct:
     progress: Callable[[Case, int, int, Progress], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A session of runs with what it ran on. ``environment`` is ``None`` where nothing could be deployed."""
-
-    measurement: Measurement
-    environment: Environment | None
-    records: tuple[str, ...]
-    logs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A verdict and what it was made of."""
-
-    verdict: Verdict
-    confirmation: Measured | None
-    baseline_provenance: Mapping[str, str]
-
-
 def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     """R valid runs of ``case``; an invalid run is repeated once, a second invalid one ends the measurement.
 
@@ -85,7 +70,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     deployment = deployments.restart(case.topology) if fresh else deployments.get(case.topology)
     environment = Environment(
         platform=case.platform,
-        key=dict(deployment.key),
+        key={**deployment.key, **workload_facts(case)},
         provenance={**deployment.provenance, **commit_facts(conduct.settings.rootdir), **_asked(case)},
         may_be_baseline=not conduct.settings.attached or conduct.settings.environment_name is not None,
     )
@@ -117,24 +102,40 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
 
 
 def one_run(case: Case, conduct: Conduct, deployment: Deployment, *, name: str, number: int) -> Run:
-    """Load, and the summary of what was seen. Prompts are new for every run, also for a repeated one."""
+    """Load, and the summary of what was seen. Prompts are new for every run, also for a repeated one. What warms no cache (lengths, arrival
+    times, which prefix comes when) is the same in run ``number`` of every case of the suite and of every session.
+    """
     settings = conduct.settings
-    source = prompt_source(settings, deployment.endpoint)
-    before = deployment.witness()
-    recording = run_closed_loop(
-        deployment.endpoint,
-        synthetic_requests(source, isl=case.traffic.isl, osl=case.traffic.osl, seed=stream_seed(settings.seed, case.name, name)),
-        case.traffic,
-        run=name,
-        records_path=conduct.run_directory.records(case.suite, case.case_id, name),
-        progress=lambda progress: conduct.progress(case, number, case.traffic.runs, progress),
-        incident=deployment.incident,
-    )
-    after = deployment.witness()
-    recording = replace(recording, witness={key: after[key] - before[key] for key in after if key in before})
-    recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording)))
     endpoint = with_gpu_count(deployment.endpoint, case.topology)
-    return summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
+    # No seed of the session in it: run 1 of tonight and run 1 of the baselines ask for the same amounts at the same times.
+    shape_seed = stream_seed(0, case.suite, str(number))
+    requests = requests_of(
+        case.traffic,
+        prompt_source(settings, endpoint, case.traffic.workload),
+        seed=stream_seed(settings.seed, case.name, name),
+        shape_seed=shape_seed,
+        root=Path(case.directory),
+    )
+    before = deployment.witness()
+    with sampled(endpoint) as sampler:
+        recording = run_load(
+            endpoint,
+            requests,
+            case.traffic,
+            run=name,
+            seed=shape_seed,
+            records_path=conduct.run_directory.records(case.suite, case.case_id, name),
+            processes=default_processes(case.traffic, os.cpu_count() or 1),
+            progress=lambda progress: conduct.progress(case, number, case.traffic.runs, progress),
+            incident=deployment.incident,
+        )
+        series, notes = sampler.finish()
+    after = deployment.witness()
+    recording = replace(recording, series=series, witness={key: after[key] - before[key] for key in after if key in before})
+    recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording)))
+    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
+    counts = disagreement(recording)
+    return replace(run, notes=notes if counts is None else (*notes, counts))
 
 
 def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
@@ -151,18 +152,11 @@ def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
 
 def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     """Judge, and measure a fresh session where a suspect asks for it."""
-    if measured.environment is None:
-        return Judged(verdict=invalid(measured.measurement.problems, case.expectation), confirmation=None, baseline_provenance={})
-    key = binding_key(case, measured.environment)
-    try:
-        found = read(conduct.settings.baselines, suite=case.suite, case_id=case.case_id, key=key)
-    except BaselineError as error:
-        return Judged(verdict=invalid((str(error),), case.expectation), confirmation=None, baseline_provenance={})
-    verdict = judge(measured.measurement, found, case.expectation, key=key)
-    provenance = found.documents[-1].provenance if found.documents else {}
+    verdict, documents = first_look(case, measured, conduct.settings.baselines)
+    provenance = documents[-1].provenance if documents else {}
     if next_step(verdict) is Step.ENOUGH:
         return Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance)
-    return _confirmed(case, verdict, found.documents, conduct, provenance)
+    return _confirmed(case, verdict, documents, conduct, provenance)
 
 
 def _confirmed(case: Case, suspect: Verdict, documents: tuple[Baseline, ...], conduct: Conduct, provenance: Mapping[str, str]) -> Judged:

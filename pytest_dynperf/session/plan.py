@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.platform import Platform
+    from pytest_dynperf.scenario.traffic import Traffic
 
 START_S = {"process": 6.0, "attached": 1.0, "container": 240.0}
 """Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Container: a model to load."""
@@ -79,9 +80,17 @@ def estimate(case: Case, baselines: Path) -> Estimate:
     durations = _known_durations(case, baselines)
     if durations:
         return Estimate(seconds=traffic.runs * share * sum(durations) / len(durations), known=True)
+    return Estimate(seconds=traffic.runs * assumed_run_s(traffic), known=False)
+
+
+def assumed_run_s(traffic: Traffic) -> float:
+    """Length of one run where nothing is known about the server but what a token is assumed to take."""
     one = traffic.osl * ASSUMED_S_PER_OUTPUT_TOKEN + traffic.isl * ASSUMED_S_PER_INPUT_TOKEN
-    waves = (traffic.warmup_count + traffic.request_count) / traffic.concurrency
-    return Estimate(seconds=traffic.runs * waves * one, known=False)
+    requests = traffic.warmup_count + traffic.request_count
+    rate = traffic.arrival.mean_rate_per_s
+    # How long a trace lasts is known when it is read.
+    seconds = requests / traffic.slots * one if traffic.arrival.closed else one + (requests / rate if rate else 0.0)
+    return traffic.arrival.ramp_s + seconds
 
 
 def _known_durations(case: Case, baselines: Path) -> list[float]:

@@ -1,6 +1,6 @@
 """How many tokens a server will count for a prompt: the model's own tokenizer behind the model's own chat template.
 
-In: a model directory in the layout of Hugging Face. Out: :class:`ChatTokenizer`. Reads files, opens no socket, downloads nothing.
+In: a model directory in the layout of Hugging Face. Out: :class:`PromptTokenizer`. Reads files, opens no socket, downloads nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.workload.prompt import ANCHOR, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from jinja2 import Template
+
+    from pytest_dynperf.workload.prompt import History
 
 # Hugging Face's own tag, which marks what an assistant said; it produces nothing, and an empty `if` keeps its whitespace control.
 _GENERATION_TAGS = (
@@ -30,38 +33,66 @@ _GENERATION_TAGS = (
 )
 
 
-class ChatTokenizer:
-    """The tokenizer and the chat template of one model. Made by :func:`load_tokenizer`."""
+class PromptTokenizer:
+    """The tokenizer of one model and, for chat, its template. Made by :func:`load_tokenizer`."""
 
-    def __init__(self, tokenizer: Tokenizer, template: Template, special_tokens: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        directory: Path,
+        *,
+        template: Template | None = None,
+        names: Mapping[str, str] | None = None,
+        adds_special_tokens: bool = False,
+    ) -> None:
+        """``template`` of ``None``: text completions. ``names``: what a template calls the special tokens, and their texts."""
         self._tokenizer = tokenizer
         self._template = template
-        self._special_tokens = dict(special_tokens)
+        self._names = dict(names or {})
+        self._adds_special_tokens = adds_special_tokens
         self.directory = directory
 
-    def render(self, content: str) -> str:
-        """The text that a server feeds to its tokenizer for one user message of ``content``, ready for the assistant's turn.
+    def render(self, content: str, history: History = ()) -> str:
+        """The text that a server feeds to its tokenizer for a user message of ``content`` after ``history``, ready for the assistant's
+        turn. Of a text completion, ``content`` itself.
 
-        :raises WorkloadError: when the template refuses.
+        :raises WorkloadError: when the template refuses; for a history where there is no chat.
         """
+        if self._template is None:
+            if history:
+                msg = "text completions (/v1/completions) have no turns: a conversation needs the chat API"
+                raise WorkloadError(msg)
+            return content
+        turns = [{"role": role, "content": text} for turn in history for role, text in zip(("user", "assistant"), turn, strict=True)]
         try:
             return self._template.render(
-                messages=[{"role": "user", "content": content}],
+                messages=[*turns, {"role": "user", "content": content}],
                 add_generation_prompt=True,
                 tools=None,
                 documents=None,
-                **self._special_tokens,
+                **self._names,
             )
         except TemplateError as error:
-            msg = f"the chat template in {self.directory} refuses a single user message: {error}"
+            asked = f"a history of {len(history)} turns" if history else "a single user message"
+            msg = f"the chat template in {self.directory} refuses {asked}: {error}"
             raise WorkloadError(msg) from error
 
-    def count(self, content: str) -> int:
-        """Tokens of the rendered chat. The template writes the special tokens, so the tokenizer adds none (as vLLM and Dynamo do for chat).
+    def ids(self, content: str, history: History = ()) -> list[int]:
+        """Token ids of the whole prompt. A chat template writes the special tokens, so the tokenizer adds none (as vLLM and Dynamo do).
 
-        :raises WorkloadError: when the template refuses.
+        :raises WorkloadError: as :meth:`render`.
         """
-        return len(self._tokenizer.encode(self.render(content), add_special_tokens=False).ids)
+        # The batch of one is for its `fast`, which computes no offsets: a third less time.
+        text = self.render(content, history)
+        ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=self._adds_special_tokens)[0].ids
+        return ids
+
+    def count(self, content: str, history: History = ()) -> int:
+        """Tokens of the whole prompt.
+
+        :raises WorkloadError: as :meth:`render`.
+        """
+        return len(self.ids(content, history))
 
     def words(self) -> tuple[str, ...]:
         """Words of ASCII letters that are exactly one token where a space stands before them, in order of their token id.
@@ -73,20 +104,35 @@ class ChatTokenizer:
         candidates = [
             (token[1:], number) for token, number in entries if token[:1] in {"Ġ", "▁"} and token[1:].isascii() and token[1:].isalpha()
         ]
-        anchor = self._ids(["x"])[0]
-        encoded = self._ids([f"x {word}" for word, _ in candidates])
+        anchor = self._batch([ANCHOR])[0]
+        encoded = self._batch([text_of([word]) for word, _ in candidates])
         return tuple(word for (word, number), ids in zip(candidates, encoded, strict=True) if ids == [*anchor, number])
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def _batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
-def load_tokenizer(directory: Path) -> ChatTokenizer:
-    """The tokenizer of the model in ``directory``: ``tokenizer.json``, ``tokenizer_config.json`` and, where there is one,
+def load_tokenizer(directory: Path) -> PromptTokenizer:
+    """For chat, of the model in ``directory``: ``tokenizer.json``, ``tokenizer_config.json`` and, where there is one,
     ``chat_template.jinja`` (which wins, as in Hugging Face's libraries).
 
     :raises WorkloadError: when a file is missing or cannot be used; names it.
     """
+    tokenizer = _tokenizer(directory)
+    configuration = _configuration(directory / "tokenizer_config.json")
+    return PromptTokenizer(tokenizer, directory, template=_template(directory, configuration), names=_special_tokens(configuration))
+
+
+def load_text_tokenizer(directory: Path, *, special_tokens: bool) -> PromptTokenizer:
+    """For text completions: ``tokenizer.json`` alone. Where ``special_tokens``, it puts around the text what the file says, such as BOS:
+    vLLM's server has it do so, Dynamo's (1.4.2) has not.
+
+    :raises WorkloadError: when the file is missing or cannot be used.
+    """
+    return PromptTokenizer(_tokenizer(directory), directory, adds_special_tokens=special_tokens)
+
+
+def _tokenizer(directory: Path) -> Tokenizer:
     tokenizer_file = directory / "tokenizer.json"
     if not tokenizer_file.is_file():
         msg = f"{tokenizer_file} does not exist. Give the directory of the served model, as Hugging Face lays it out."
@@ -98,16 +144,18 @@ def load_tokenizer(directory: Path) -> ChatTokenizer:
         raise WorkloadError(msg) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    configuration = _configuration(directory / "tokenizer_config.json")
+    return tokenizer
+
+
+def _template(directory: Path, configuration: Mapping[str, object]) -> Template:
     source = _template_source(directory, configuration)
     for pattern, replacement in _GENERATION_TAGS:
         source = pattern.sub(replacement, source)
     try:
-        template = _environment().from_string(source)
+        return _environment().from_string(source)
     except TemplateError as error:
         msg = f"the chat template in {directory} is not valid: {error}"
         raise WorkloadError(msg) from error
-    return ChatTokenizer(tokenizer, template, _special_tokens(configuration), directory)
 
 
 def _configuration(path: Path) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pytest_dynperf.baseline.document import Baseline, BaselineRun
 from pytest_dynperf.measurement.measurement import Measurement, Run
 from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.observation.recording import Certificate, Recording
+from pytest_dynperf.observation.recording import Certificate, ProcessUsage, Recording
 from pytest_dynperf.observation.request_record import Failure, FailureKind, RequestRecord
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.traffic import Traffic
@@ -28,8 +28,7 @@ CERTIFICATE = Certificate(
     receive_lag_p99_s=1e-5,
     mean_in_flight=4.0,
     coalesced_share=0.0,
-    cpu_s=1.0,
-    run_delay_s=0.1,
+    processes=(ProcessUsage(cpu_s=1.0, run_delay_s=0.1),),
     clock_step_s=0.0,
 )
 TRAFFIC = Traffic(isl=256, osl=3, concurrency=4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.observation.recording import Certificate
+from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.report.session_report import CaseResult, SessionReport
 from pytest_dynperf.scenario.case import Case
@@ -57,8 +57,7 @@ def a_certificate() -> Certificate:
         receive_lag_p99_s=4.4e-5,
         mean_in_flight=3.97,
         coalesced_share=0.012,
-        cpu_s=0.84,
-        run_delay_s=0.02,
+        processes=(ProcessUsage(cpu_s=0.84, run_delay_s=0.02),),
         clock_step_s=1.2e-6,
     )
 

@@ -60,6 +60,7 @@ class Behaviour:
 class SeenRequest:
     """A chat request as it came."""
 
+    path: str
     headers: dict[str, str]
     body: dict[str, Any]
     connection: int  # number of the connection, from 0
@@ -165,19 +166,20 @@ async def _exchange(server: SseServer, number: int, reader: asyncio.StreamReader
     elif path.endswith("/health"):
         writer.write(_whole(200, b'{"status":"healthy"}', "application/json"))
     elif path.endswith("/v1/chat/completions"):
-        return await _chat(server, number, headers, json.loads(body), writer)
+        asked = SeenRequest(path=path, headers=headers, body=json.loads(body), connection=number, in_flight=server.in_flight + 1)
+        return await _chat(server, asked, writer)
     else:
         writer.write(_whole(404, b'{"error":"not found"}', "application/json"))
     await writer.drain()
     return True
 
 
-async def _chat(server: SseServer, number: int, headers: dict[str, str], body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
+async def _chat(server: SseServer, asked: SeenRequest, writer: asyncio.StreamWriter) -> bool:
     behaviour = server.next_behaviour()
-    server.in_flight += 1
+    server.in_flight = asked.in_flight
     server.max_in_flight = max(server.max_in_flight, server.in_flight)
-    server.requests.append(SeenRequest(headers=headers, body=body, connection=number, in_flight=server.in_flight))
-    answer = _Answer(server=server, behaviour=behaviour, writer=writer, body=body)
+    server.requests.append(asked)
+    answer = _Answer(server=server, behaviour=behaviour, writer=writer, body=asked.body)
     try:
         async with server.changed:
             server.changed.notify_all()

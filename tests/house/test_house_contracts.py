@@ -23,16 +23,29 @@ INSIDE_A_FUNCTION = "def planted() -> None:\n    {}"
 DEFECTS = [
     pytest.param("layers", "utils.py", '"""A room that nobody drew."""', id="a stray module"),
     pytest.param("layers", "verdict/noise.py", "import pytest_dynperf.session.conduct", id="upwards"),
+    pytest.param("layers", "session/plan.py", "import pytest_dynperf.command.main", id="to a command"),
     pytest.param("layers", "load/clock.py", "import pytest_dynperf.deployment.ports", id="to a sibling room"),
+    pytest.param("layers", "telemetry/names.py", "import pytest_dynperf.measurement.run", id="to a sibling that judges by it"),
+    pytest.param("layers", "load/clock.py", "import pytest_dynperf.telemetry.sampler", id="a load generator that reads metrics"),
     pytest.param("layers", "metrics/length.py", UNDER_TYPE_CHECKING.format("import pytest_dynperf.scenario.case"), id="for a type"),
     pytest.param("layers", "quantity.py", INSIDE_A_FUNCTION.format("import pytest_dynperf.endpoint"), id="inside a function"),
     pytest.param("judging", "report/chart.py", "import pytest_dynperf.load.driver", id="a report that measures"),
+    pytest.param(
+        "judging", "measurement/run.py", INSIDE_A_FUNCTION.format("import pytest_dynperf.telemetry.counter"), id="a result that reads"
+    ),
+    pytest.param("judging", "report/chart.py", "import pytest_dynperf.telemetry.sampler", id="a report that reads"),
     pytest.param("judging", "verdict/judge.py", "import pytest_dynperf.accelerator.nvml", id="a judge that looks at GPUs"),
     pytest.param("pytest-upstairs", "measurement/run.py", "import pytest", id="pytest"),
     pytest.param("pytest-upstairs", "session/plan.py", INSIDE_A_FUNCTION.format("import _pytest.config"), id="pytest's insides"),
+    pytest.param("pytest-upstairs", "telemetry/sampler.py", "import pytest", id="pytest in telemetry"),
+    pytest.param("pytest-upstairs", "command/main.py", INSIDE_A_FUNCTION.format("import pytest"), id="pytest in a command"),
+    pytest.param(
+        "pytest-upstairs", "command/load.py", INSIDE_A_FUNCTION.format("import pytest_dynperf.plugin.options"), id="a command's plugin"
+    ),
     pytest.param("pure", "verdict/weigh.py", "import socket", id="a socket"),
     pytest.param("pure", "scenario/sweep.py", INSIDE_A_FUNCTION.format("import subprocess"), id="a process"),
     pytest.param("pure", "deployment/dynamo.py", "import httpx", id="an HTTP client"),
+    pytest.param("pure", "telemetry/prometheus.py", "import socket", id="a parser that asks"),
     pytest.param("acyclic", "scenario/traffic.py", "import pytest_dynperf.scenario.case", id="a loop"),
     pytest.param(
         "acyclic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from dataclasses import MISSING, fields
@@ -11,6 +12,8 @@ import pytest
 from _pytest.config.argparsing import Parser
 
 from pytest_dynperf import errors
+from pytest_dynperf.command import exit_code
+from pytest_dynperf.command.load_options import add_options as add_load_options
 from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
 from pytest_dynperf.plugin import fixtures
@@ -78,6 +81,48 @@ def test_no_page_mentions_an_option_that_does_not_exist(parser: Parser) -> None:
             re.findall(r"(?<![\w-])(--dynperf-[a-z-]*[a-z]|--gpu|--update-baselines|--accept-regression|dynperf_[a-z_]+)\b", text)
         )
         assert mentioned <= known, page
+
+
+def load_parser() -> argparse.ArgumentParser:
+    """A parser that knows the options of `dynperf load` and nothing else."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_load_options(parser)
+    return parser
+
+
+def documented_load_options(text: str) -> set[str]:
+    """First words of the tables under Options in load.md."""
+    section = text.split("\n## Options\n")[1].split("\n## ", maxsplit=1)[0]
+    return {option for row in rows(section) for option in re.findall(r"`(--[a-z-]+)", row[0])}
+
+
+def unknown_load_options(text: str) -> set[str]:
+    """Options in commands that begin with `dynperf load` which it does not have."""
+    commands = re.findall(r"^(?:\$ )?dynperf load .*(?:\\\n.*)*", fenced(text), re.MULTILINE)
+    return {option for command in commands for option in re.findall(r"(?<!\S)--[a-z-]+", command)} - set(
+        load_parser()._option_string_actions
+    )
+
+
+def test_every_option_of_load_stands_on_its_page_and_no_other() -> None:
+    assert documented_load_options(read("load.md")) == set(load_parser()._option_string_actions)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_with_load_have_options_that_exist(page: Path) -> None:
+    assert unknown_load_options(page.read_text(encoding="utf-8")) == set()
+
+
+def test_a_load_option_that_is_missing_or_made_up_is_found() -> None:
+    text = read("load.md")
+    line = next(line for line in text.splitlines() if line.startswith("| `--seed"))
+    assert set(load_parser()._option_string_actions) - documented_load_options(text.replace(f"{line}\n", "")) == {"--seed"}
+    assert unknown_load_options(text.replace("--concurrency 8", "--concurency 8")) == {"--concurency"}
+
+
+def test_every_exit_code_of_a_command() -> None:
+    codes = {value for name, value in vars(exit_code).items() if name.isupper()}
+    assert {int(row[0]) for row in rows(read("load.md")) if row[0].isdigit()} == codes | {0}
 
 
 # ---- scenario

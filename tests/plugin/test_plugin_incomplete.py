@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import suppress
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
+import pytest
+
+from pytest_dynperf.plugin.recorder import drop_entries_without_line
 from tests.fakes.sse_server import Behaviour, sse_server
 
 if TYPE_CHECKING:
@@ -56,3 +62,24 @@ def test_maxfail_leaves_the_rest_missing(bench: Bench) -> None:
         run = bench.run("-x", url=server.url)
     assert run.code == 1
     assert run.session["missing"] == ["fake_suite/agg-isl64-osl8-c2"]
+
+
+def test_an_interrupt_at_an_instruction_without_a_line_can_be_printed() -> None:
+    def scene() -> FrameType:
+        frame = inspect.currentframe()
+        assert frame is not None
+        with suppress(ValueError):
+            pass
+        return frame
+
+    frame = scene()
+    index = next(place for place, (line, *_) in enumerate(frame.f_code.co_positions()) if line is None)
+    nowhere = TracebackType(None, frame, index * 2, -1)
+    line: object = nowhere.tb_lineno
+    assert line is None, "the planted defect"
+    error = KeyboardInterrupt("SIGTERM")
+    excinfo = pytest.ExceptionInfo.from_exception(error.with_traceback(TracebackType(nowhere, frame, 0, frame.f_lineno)))
+    with pytest.raises(TypeError):
+        excinfo.getrepr()
+    drop_entries_without_line(excinfo)
+    assert "KeyboardInterrupt: SIGTERM" in str(excinfo.getrepr())

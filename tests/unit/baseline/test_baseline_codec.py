@@ -29,6 +29,7 @@ distributions = st.builds(
     Distribution,
     n=st.integers(0, 10**12),
     mean=numbers,
+    sd=st.none() | numbers,
     sd_log=st.none() | numbers,
     minimum=numbers,
     maximum=numbers,
@@ -96,7 +97,7 @@ def without(name: str) -> str:
     return changed(lambda table: table.pop(name))
 
 
-DISTRIBUTION: dict[str, object] = {"n": 3, "mean": 1.0, "sd_log": None, "min": 1.0, "max": 1.0, "percentiles": {}}
+DISTRIBUTION: dict[str, object] = {"n": 3, "mean": 1.0, "sd": 0.0, "sd_log": None, "min": 1.0, "max": 1.0, "percentiles": {}}
 
 BAD = {
     "empty": ("", "Expecting value"),

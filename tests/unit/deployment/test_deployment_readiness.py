@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -254,6 +255,32 @@ def test_one_completion(server: Server) -> None:
         "stream": False,
         "ignore_eos": True,
     }
+
+
+def test_a_completion_after_turns(server: Server) -> None:
+    server.answers["/v1/chat/completions"] = completion()
+
+    complete_once(endpoint(server.url), content="and?", max_tokens=3, timeout_s=10, history=(("one", "two"), ("three", "four")))
+
+    body = server.seen[0][2]
+    assert isinstance(body, dict)
+    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+        ("user", "one"),
+        ("assistant", "two"),
+        ("user", "three"),
+        ("assistant", "four"),
+        ("user", "and?"),
+    ]
+
+
+def test_a_text_completion(server: Server) -> None:
+    usage = {"prompt_tokens": 2, "completion_tokens": 3}
+    server.answers["/v1/completions"] = answer({"choices": [{"text": "fine", "index": 0}], "usage": usage})
+
+    found = complete_once(replace(endpoint(server.url), api="completions"), content="hello", max_tokens=3, timeout_s=10)
+
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("fine", 2, 3)
+    assert server.seen[0][2] == {"nvext": {"a": 1}, "model": "sim-8b", "prompt": "hello", "max_tokens": 3, "stream": False}
 
 
 def test_ignore_eos_is_sent_only_when_asked_for(server: Server) -> None:

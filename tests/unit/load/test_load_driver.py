@@ -8,6 +8,8 @@ import shutil
 import signal
 import ssl
 import subprocess
+import time
+from dataclasses import replace
 from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +18,15 @@ import pytest
 
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.errors import EndpointError, RunDirectoryError, UsageError, WorkloadError
-from pytest_dynperf.load.driver import Progress, run_closed_loop
+from pytest_dynperf.load.run import Progress, run_load
+from pytest_dynperf.measurement.validity import problems
 from pytest_dynperf.observation.record_file import read_records
 from pytest_dynperf.observation.request_record import FailureKind, Stamp
+from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.workload.prompt_calibrated import CalibratedPrompts
 from pytest_dynperf.workload.request import Request
-from pytest_dynperf.workload.synthetic import CalibratedPrompts, synthetic_requests
+from pytest_dynperf.workload.synthetic import synthetic_requests
 from tests.fakes.sse_server import Behaviour, SseServer, sse_server
 
 if TYPE_CHECKING:
@@ -54,7 +59,7 @@ def traffic(
 
 def run(server: SseServer, asking: Traffic, *, path: Path | None = None, incident: Callable[[], str | None] | None = None) -> Recording:
     endpoint = Endpoint(base_url=server.url, model=server.model)
-    return run_closed_loop(endpoint, asked(), asking, run="1", records_path=path, incident=incident)
+    return run_load(endpoint, asked(), asking, run="1", seed=1, records_path=path, incident=incident)
 
 
 def only(recording: Recording) -> RequestRecord:
@@ -110,7 +115,7 @@ def test_what_is_sent() -> None:
     endpoint_body = (("temperature", 0), ("nvext", {"extra_fields": ["timing"]}))
     with sse_server(Behaviour()) as server:
         endpoint = Endpoint(base_url=f"{server.url}/prefix/", model="fake", extra_body=endpoint_body, headers=(("X-Team", "a"),))
-        recording = run_closed_loop(endpoint, asked(), traffic(requests=1, warmup=0), run="1", records_path=None)
+        recording = run_load(endpoint, asked(), traffic(requests=1, warmup=0), run="1", seed=1, records_path=None)
         seen = server.requests[0]
     assert seen.body == {
         "model": "fake",
@@ -144,15 +149,15 @@ def test_the_key_is_sent_and_never_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("FAKE_KEY", "sesame-1\n")
     with sse_server(Behaviour()) as server:
         endpoint = Endpoint(base_url=server.url, model="fake", api_key_variable="FAKE_KEY")
-        run_closed_loop(endpoint, asked(), traffic(requests=1), run="1", records_path=tmp_path / "r.jsonl")
+        run_load(endpoint, asked(), traffic(requests=1), run="1", seed=1, records_path=tmp_path / "r.jsonl")
         assert {seen.headers["authorization"] for seen in server.requests} == {"Bearer sesame-1"}
     assert b"sesame" not in (tmp_path / "r.jsonl").read_bytes()
     monkeypatch.delenv("FAKE_KEY")
     with pytest.raises(UsageError, match="FAKE_KEY"):
-        run_closed_loop(endpoint, asked(), traffic(), run="1", records_path=None)
+        run_load(endpoint, asked(), traffic(), run="1", seed=1, records_path=None)
     monkeypatch.setenv("FAKE_KEY", "sesame\r\nX-Evil: 1")
     with pytest.raises(UsageError, match="Authorization") as caught:
-        run_closed_loop(endpoint, asked(), traffic(), run="1", records_path=None)
+        run_load(endpoint, asked(), traffic(), run="1", seed=1, records_path=None)
     assert "sesame" not in str(caught.value)
 
 
@@ -317,7 +322,7 @@ def test_an_incident_stops_the_run_at_once(tmp_path: Path) -> None:
         recording = run(server, traffic(requests=5, warmup=1), path=tmp_path / "r.jsonl", incident=told)
     assert recording.incidents == ("etcd ended with status 0",)
     assert [record.error.kind if record.error else None for record in recording.measured] == [None, FailureKind.CANCELLED]
-    assert list(read_records(tmp_path / "r.jsonl")) == list(recording.records)
+    assert sorted(read_records(tmp_path / "r.jsonl"), key=lambda record: record.index) == list(recording.records)
 
 
 def test_a_server_that_fails_everything_is_not_hammered() -> None:
@@ -332,7 +337,7 @@ def test_a_server_that_fails_everything_is_not_hammered() -> None:
 def test_nobody_listens() -> None:
     with sse_server() as server:
         endpoint = Endpoint(base_url=server.url, model="fake")
-    recording = run_closed_loop(endpoint, asked(), traffic(requests=1000), run="1", records_path=None)
+    recording = run_load(endpoint, asked(), traffic(requests=1000), run="1", seed=1, records_path=None)
     assert "cannot connect" in recording.incidents[0]
     assert [record.error.kind for record in recording.records[:20] if record.error] == [FailureKind.CONNECTION] * 20
     assert recording.certificate.mean_in_flight == 0  # all refused: nothing was ever in flight
@@ -377,6 +382,56 @@ def test_exceptions_of_callbacks_come_out_and_leave_nothing_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
+def test_a_stall_of_the_event_loop_makes_the_run_invalid() -> None:
+    asking = replace(traffic(concurrency=2, requests=8, warmup=0), osl=100)
+    lenient = Expectation(gates=(), max_send_lag_s=60, max_receive_lag_s=60, min_in_flight_share=0.01)
+    stalls = iter([0.0, 0.0, 0.2])
+    with sse_server(Behaviour(itl_s=0.002)) as server:
+        requests = (Request(index=index, content="x x", isl=7, osl=100) for index in count())
+        endpoint = Endpoint(base_url=server.url, model=server.model)
+        recording = run_load(
+            endpoint, requests, asking, run="1", seed=1, records_path=None, incident=lambda: time.sleep(next(stalls, 0.0))
+        )  # fmt: skip
+    certificate = recording.certificate
+    assert certificate.loop_lag_max_s is not None
+    assert certificate.loop_lag_max_s >= 0.197
+    assert certificate.uncertain_share is not None
+    assert certificate.uncertain_share > 0.03
+    assert certificate.coalesced_share is not None
+    assert certificate.coalesced_share >= certificate.uncertain_share
+    assert any("came while the load generator was held up" in problem for problem in problems(recording, asking, lenient))
+
+
+def test_an_interrupt_leaves_what_was_captured(tmp_path: Path) -> None:
+    """What had ended was not parsed yet: it is on the way out."""
+
+    def interrupt() -> str | None:
+        if len(server.requests) >= 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+    path = tmp_path / "r.jsonl"
+    with sse_server(Behaviour(), Behaviour(), Behaviour(stop_after=1, stop="hang")) as server, pytest.raises(KeyboardInterrupt):
+        run(server, traffic(), path=path, incident=interrupt)
+    kinds = [record.error.kind if record.error else None for record in sorted(read_records(path), key=lambda record: record.index)]
+    assert kinds == [None, None, FailureKind.CANCELLED]
+
+
+def test_what_was_captured_before_an_exception_is_written(tmp_path: Path) -> None:
+    def boom() -> str | None:
+        if len(server.requests) >= 3:
+            raise RuntimeError("from the callback")
+        return None
+
+    path = tmp_path / "r.jsonl"
+    with (
+        sse_server(Behaviour(), Behaviour(), Behaviour(stop_after=1, stop="hang")) as server,
+        pytest.raises(RuntimeError, match="callback"),
+    ):
+        run(server, traffic(), path=path, incident=boom)
+    assert len(list(read_records(path))) == 3
+
+
 def test_an_interrupt_comes_out() -> None:
     def interrupt() -> str | None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -390,7 +445,7 @@ def test_progress_is_told() -> None:
     seen: list[Progress] = []
     with sse_server(Behaviour(itl_s=0.02)) as server:
         endpoint = Endpoint(base_url=server.url, model="fake")
-        run_closed_loop(endpoint, asked(), traffic(requests=20), run="r7", records_path=None, progress=seen.append)
+        run_load(endpoint, asked(), traffic(requests=20), run="r7", seed=1, records_path=None, progress=seen.append)
     assert {progress.run for progress in seen} == {"r7"}
     assert {progress.total for progress in seen} == {20}
     assert all(late.elapsed_s - early.elapsed_s >= 0.49 and late.done >= early.done for early, late in pairwise(seen))
@@ -401,13 +456,13 @@ def test_progress_is_told() -> None:
 def test_a_workload_that_is_too_short() -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9", model="fake")
     with pytest.raises(WorkloadError, match=r"needs 4 requests.*has 3"):
-        run_closed_loop(endpoint, islice(asked(), 3), traffic(), run="1", records_path=None)
+        run_load(endpoint, islice(asked(), 3), traffic(), run="1", seed=1, records_path=None)
 
 
 def test_a_workload_that_ends_just_in_time() -> None:
     with sse_server() as server:
         endpoint = Endpoint(base_url=server.url, model="fake")
-        recording = run_closed_loop(endpoint, islice(asked(), 4), traffic(concurrency=2), run="1", records_path=None)
+        recording = run_load(endpoint, islice(asked(), 4), traffic(concurrency=2), run="1", seed=1, records_path=None)
     assert len(recording.records) == 4
     assert recording.incidents == ()
 
@@ -417,23 +472,23 @@ def test_a_workload_that_ends_just_in_time() -> None:
 )
 def test_urls_that_cannot_be_asked(url: str) -> None:
     with pytest.raises(EndpointError):
-        run_closed_loop(Endpoint(base_url=url, model="m"), asked(), traffic(), run="1", records_path=None)
+        run_load(Endpoint(base_url=url, model="m"), asked(), traffic(), run="1", seed=1, records_path=None)
 
 
 def test_what_the_endpoint_must_not_set() -> None:
     url = "http://127.0.0.1:9"
     endpoint = Endpoint(base_url=url, model="m", extra_body=(("stream", False), ("max_tokens", 3)))
     with pytest.raises(UsageError, match="max_tokens, stream"):
-        run_closed_loop(endpoint, asked(), traffic(), run="1", records_path=None)
+        run_load(endpoint, asked(), traffic(), run="1", seed=1, records_path=None)
     with pytest.raises(UsageError, match="Host"):
-        run_closed_loop(Endpoint(base_url=url, model="m", headers=(("Host", "x"),)), asked(), traffic(), run="1", records_path=None)
+        run_load(Endpoint(base_url=url, model="m", headers=(("Host", "x"),)), asked(), traffic(), run="1", seed=1, records_path=None)
 
 
 def test_a_large_prompt_is_sent_whole() -> None:
     large = iter([Request(index=0, content="x " * 3_000_000, isl=1, osl=OSL)])
     with sse_server() as server:
         endpoint = Endpoint(base_url=server.url, model="fake")
-        record = only(run_closed_loop(endpoint, large, traffic(requests=1, warmup=0), run="1", records_path=None))
+        record = only(run_load(endpoint, large, traffic(requests=1, warmup=0), run="1", seed=1, records_path=None))
         assert len(server.requests[0].body["messages"][0]["content"]) == 6_000_000
     assert record.error is None
 
@@ -441,8 +496,8 @@ def test_a_large_prompt_is_sent_whole() -> None:
 def test_calibrated_prompts_are_counted_as_asked() -> None:
     with sse_server(template_tokens=9) as server:
         endpoint = Endpoint(base_url=server.url, model="fake")
-        source = CalibratedPrompts(slope_tokens=1, intercept_tokens=9)
-        recording = run_closed_loop(endpoint, synthetic_requests(source, isl=64, osl=OSL, seed=1), traffic(), run="1", records_path=None)
+        source = CalibratedPrompts(template_tokens=9)
+        recording = run_load(endpoint, synthetic_requests(source, isl=64, osl=OSL, seed=1), traffic(), run="1", seed=1, records_path=None)
     assert {record.prompt_tokens for record in recording.measured} == {64}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_dynperf.load import sse
 from pytest_dynperf.load.sse import LINE_LIMIT_BYTES, Event, EventParser, LineTooLong, StreamContent, read_stream
 
 
@@ -161,3 +163,119 @@ def test_the_cap_on_lines() -> None:
         assert "1048576" in (parse(pieces).malformed or "")
     largest = chunk({"content": "x" * (LINE_LIMIT_BYTES - 200)})
     assert len(parse([largest]).chunk_ns) == 1
+
+
+@pytest.mark.parametrize("text", [b"[" * 5000, b'{"x":' * 5000, b'{"choices":[{"delta":{"tool_calls":[' + b"[" * 5000])
+def test_nesting_without_end_is_no_chunk(text: bytes) -> None:
+    assert "no completion chunk" in (parse([b"data: " + text + b"\n\n"]).malformed or "")
+
+
+# ---- tokens, reasoning, text completions
+
+
+def test_text_completions() -> None:
+    text = [b'data: {"id":"cmpl-1","choices":[{"index":0,"text":"%b","finish_reason":null}]}\n\n' % word for word in (b"", b" a", b" b")]
+    end = b'data: {"id":"cmpl-1","choices":[{"index":0,"text":"","finish_reason":"length"}]}\n\n'
+    content = parse([*text, end, DONE])
+    assert (content.chunk_ns, content.first_output_ns, content.finish_reason, content.done) == ([2, 3], 2, "length", True)
+
+
+def test_reasoning_is_content_and_no_output() -> None:
+    assert parse([chunk({"reasoning_content": "hm"}), chunk({"reasoning": "hm"}), chunk({"content": " a"})]).first_output_ns == 3
+    assert parse([chunk({"reasoning_content": "hm"}), chunk({"tool_calls": [{"index": 0}]})]).first_output_ns == 2
+    assert parse([chunk({"role": "assistant", "content": ""}), chunk({"reasoning_content": "hm"})]).first_output_ns is None
+
+
+def told(total: int | None) -> dict[str, object]:
+    return {} if total is None else {"usage": {"completion_tokens": total}}
+
+
+@pytest.mark.parametrize(
+    ("totals", "tokens"),
+    [
+        ([1, 2, 3], (1, 1, 1)),
+        ([2, 2, 6], (2, 0, 4)),
+        ([None, None, None], None),
+        ([1, None, 3], None),  # not with every chunk
+        ([3, 2, 4], None),  # a total that falls is none
+    ],
+)
+def test_tokens_of_each_chunk(totals: list[int | None], tokens: tuple[int, ...] | None) -> None:
+    content = parse(
+        [chunk({"role": "assistant", "content": ""}, **told(0)), *(chunk({"content": " a"}, **told(total)) for total in totals)]
+    )
+    assert content.chunk_tokens() == tokens
+
+
+def test_usage_at_the_end_says_nothing_of_chunks() -> None:
+    assert parse([chunk({"content": " a"}), USAGE, DONE]).chunk_tokens() is None
+
+
+# ---- chunks that are alike are read by their form
+
+
+ALIKE = st.sampled_from([" a", " b c", "1", "'{}[]:,", "word" * 50])
+UNLIKE = st.sampled_from(["", "é", '"', "\\", "\n", '","finish_reason":"stop', "\x7f"])
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Events such as a server sends, most of them alike, each a piece; and sometimes what only looks alike."""
+    pieces = []
+    for _ in range(draw(st.integers(1, 14))):
+        text = draw(st.one_of(ALIKE, ALIKE, UNLIKE))
+        pieces.append(
+            draw(
+                st.sampled_from(
+                    [
+                        *[chunk({"content": text})] * 6,
+                        chunk({"content": text}, usage={"completion_tokens": 3}),
+                        chunk({"content": text}, nvext={"timing": {"ttft_ms": 1.5}}),
+                        chunk({"content": text, "reasoning_content": "hm"}),
+                        chunk({"reasoning_content": text}),
+                        chunk({"role": "assistant"}, decoy={"content": text}),
+                        chunk({"content": text}, decoy={"content": text}),
+                        chunk({"content": text}, error=None),
+                        b'data: {"choices":[{"text":' + json.dumps(text).encode() + b"}]}\n\n",
+                        chunk({"content": text}).replace(b"\n\n", b"\r\n\r\n"),
+                        chunk({"content": text})[:-1],
+                        b"event: error\n",
+                        b": ping\n\n",
+                        b'data: {"error":{"content":"a"}}\n\n',
+                        b'data: {"choices":[{"delta":{"content":"\x01"}}]}\n\n',
+                        b'data: {"choices":[{"delta":{"content":" a"}},{"delta":{"content":" b"}}]}\n\n',
+                    ]
+                )
+            )
+        )
+    return pieces
+
+
+def same_without_forms(pieces: list[bytes]) -> None:
+    with patch.object(sse, "_LESSONS", 0):
+        one_by_one = parse(pieces)
+    assert parse(pieces) == one_by_one
+    assert facts(parse([b"".join(pieces)])) == facts(one_by_one)
+
+
+@settings(max_examples=300, deadline=None)
+@given(streams())
+def test_a_form_changes_nothing(pieces: list[bytes]) -> None:
+    same_without_forms(pieces)
+
+
+def test_a_form_is_used_and_one_that_takes_anything_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [chunk({"content": text}) for text in (" a", " b", "", "c", '"')] + [FINISH, USAGE, DONE]
+    same_without_forms(pieces)
+    fits, fitted = sse._Form.fits, []
+
+    def watched(form: sse._Form, piece: bytes) -> bool:
+        fitted.append(fits(form, piece))
+        return fitted[-1]
+
+    monkeypatch.setattr(sse._Form, "fits", watched)
+    parse(pieces)
+    assert fitted == [True, False, True, False, False, False, False]
+    monkeypatch.setattr(sse, "_plain", lambda *_: True)
+    with pytest.raises(AssertionError):
+        same_without_forms(pieces)

@@ -14,6 +14,7 @@ from pytest_dynperf.measurement.measurement import Measurement, Run
 from pytest_dynperf.measurement.run import distribution, summarise
 from pytest_dynperf.metrics.catalogue import cells
 from pytest_dynperf.metrics.definition import Cell, RunFacts
+from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.quantity import Absent
 from tests.fakes.observations import EXPECTATION, ITL, THROUGHPUT, TRAFFIC, TTFT, failed, measurement_of, record, recording
 
@@ -47,6 +48,15 @@ def test_values_by_hand() -> None:
     assert "server_time_to_first_token.v1" not in summary.distributions
 
 
+def test_goodput_counts_by_the_objectives_of_the_case() -> None:
+    assert "no objective" in run().absent[Cell("goodput.v1", "value")].reason
+    late = record(99, sent_ms=0, chunks_ms=(81, 90, 100))
+    expected = replace(EXPECTATION, objectives=Objectives(time_to_first_token_s=0.080))
+    seen = replace(GOOD, records=(*GOOD.records, late))
+    summary = summarise(seen, traffic=TRAFFIC, expectation=expected, facts=RunFacts(gpu_count=None))
+    assert summary.values[Cell("goodput.v1", "value")] == 32.0  # of 33 requests in 1 s
+
+
 def test_an_invalid_run_has_no_values_and_says_why() -> None:
     summary = run(replace(GOOD, records=(*GOOD.records, failed(50))))
     assert summary.problems
@@ -61,6 +71,7 @@ def test_distribution_by_hand() -> None:
     found = distribution(np.array([1.0, math.e, math.e**2]))
     assert found.n == 3
     assert found.sd_log == pytest.approx(1.0)  # logarithms 0, 1, 2; ddof 1
+    assert found.sd == pytest.approx(math.sqrt(sum((math.e**n - found.mean) ** 2 for n in range(3)) / 3))  # ddof 0
     assert found.minimum == 1.0
     assert found.maximum == pytest.approx(math.e**2)
     assert found.percentiles["p50"] == pytest.approx(math.e)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.measurement.validity import problems
 from pytest_dynperf.observation.recording import Certificate, Recording
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
-from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
 from tests.fakes.observations import CERTIFICATE, EXPECTATION, TRAFFIC, failed, record, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOOD = tuple(record(index) for index in range(32))
 
@@ -47,6 +51,12 @@ def test_a_faultless_run_has_no_problems() -> None:
         ({"clock_step_s": 1e-3}, True),
         ({"clock_step_s": 2e-3}, False),
         ({"clock_step_s": -2e-3}, False),
+        ({"uncertain_share": 0.01}, True),
+        ({"uncertain_share": 0.011}, False),
+        ({"uncertain_share": float("nan")}, False),
+        ({"loop_lag_p99_s": 0.5, "loop_lag_max_s": 0.5}, True),  # stamps are the kernel's
+        ({"receive_lag_p99_s": None, "loop_lag_p99_s": 1e-3}, True),
+        ({"receive_lag_p99_s": None, "loop_lag_p99_s": 1.1e-3}, False),  # stamps are the loop's own
     ],
 )
 def test_certificate(changes: dict[str, float | None], good: bool) -> None:
@@ -71,9 +81,73 @@ def test_records(changes: dict[str, object], good: bool) -> None:
 
 
 def test_a_short_prompt_may_be_one_token_off() -> None:
-    short = Traffic(isl=20, osl=3, concurrency=4)
-    assert found(recording([replace(r, prompt_tokens=21) for r in GOOD]), short) == ()
-    assert found(recording([replace(r, prompt_tokens=22) for r in GOOD]), short) != ()
+    short = [replace(r, isl_requested=20) for r in GOOD]
+    assert found(recording([replace(r, prompt_tokens=21) for r in short])) == ()
+    assert found(recording([replace(r, prompt_tokens=22) for r in short])) != ()
+
+
+def test_each_request_is_held_to_what_it_asked_for_itself() -> None:
+    spread = [replace(r, isl_requested=100 * r.index + 50, prompt_tokens=100 * r.index + 50, osl_requested=3) for r in GOOD]
+    assert found(recording(spread)) == ()  # the case says 256
+    (text,) = found(recording([replace(spread[0], prompt_tokens=60), *spread[1:]]))
+    assert "1 of 32 requests have prompt_tokens from 60 to 60, asked was ISL 50 ± 1" in text
+    assert "tokenizer" not in text
+    (text,) = found(recording([replace(spread[0], osl_requested=4), *spread[1:]]))
+    assert "completion_tokens from 3 to 3, asked was OSL 4 exactly" in text
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        pytest.param(lambda asked: asked + 12, id="a template of another size"),
+        pytest.param(lambda asked: round(asked * 1.3), id="another vocabulary"),
+        pytest.param(lambda asked: round(asked * 0.97), id="nearly the same vocabulary: short prompts are within the slack"),
+    ],
+)
+def test_a_systematic_difference_is_called_what_it_is(counted: Callable[[int], int]) -> None:
+    lengths = [20 + 100 * r.index for r in GOOD]
+    seen = [replace(r, isl_requested=isl, prompt_tokens=counted(isl)) for r, isl in zip(GOOD, lengths, strict=True)]
+    (text,) = found(recording(seen))
+    assert text.startswith("the tokenizer does not match the model: the server counts ")
+
+
+def test_differences_without_a_system_are_not_called_one() -> None:
+    seen = [replace(r, isl_requested=256, prompt_tokens=256 + (40 if r.index % 2 else 0)) for r in GOOD]
+    (text,) = found(recording(seen))
+    assert "tokenizer" not in text
+    assert "16 of 32 requests have prompt_tokens from 296 to 296" in text
+
+
+OPEN = Traffic(isl=256, osl=3, arrival=Arrival(process="poisson", rate_per_s=10.0))
+
+
+def at_a_rate(**changes: float | None) -> Recording:
+    faultless = {"mean_in_flight": 1.0, "scheduled_rate_per_s": 10.0, "achieved_rate_per_s": 10.0}
+    return replace(recording(GOOD), concurrency=None, certificate=replace(CERTIFICATE, **faultless | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({}, True),
+        ({"mean_in_flight": None}, True),  # an open loop promises a rate, and not how many are in flight
+        ({"dropped_sends": 1}, False),
+        ({"late_sends": 1}, False),  # of 32
+        ({"achieved_rate_per_s": 9.5}, True),
+        ({"achieved_rate_per_s": 9.4}, False),
+        ({"achieved_rate_per_s": None}, False),
+        ({"scheduled_rate_per_s": None}, False),
+        ({"achieved_rate_per_s": float("nan")}, False),
+    ],
+)
+def test_an_open_loop(changes: dict[str, float | None], good: bool) -> None:
+    assert len(found(at_a_rate(**changes), OPEN)) == (0 if good else 1)
+
+
+def test_bounds_of_an_open_loop_are_the_scenario_s() -> None:
+    lenient = replace(EXPECTATION, max_late_share=0.1, min_rate_share=0.5)
+    assert problems(at_a_rate(late_sends=3, achieved_rate_per_s=6.0), OPEN, lenient) == ()
+    assert len(problems(at_a_rate(late_sends=4, achieved_rate_per_s=4.0), OPEN, lenient)) == 2
 
 
 def test_output_length_is_free_where_eos_counts() -> None:
@@ -146,6 +220,8 @@ def test_texts_say_found_and_allowed() -> None:
         certified(send_lag_p99_s=0.5),
         certified(receive_lag_p99_s=0.5),
         certified(clock_step_s=0.5),
+        certified(uncertain_share=0.5),
+        certified(receive_lag_p99_s=None, loop_lag_p99_s=0.5),
     ):
         (text,) = found(seen)
         assert sum(character.isdigit() for character in text) >= 2, text
@@ -154,6 +230,13 @@ def test_texts_say_found_and_allowed() -> None:
 
 def test_certificate_fields_are_all_judged_or_facts() -> None:
     """A new field of the certificate must be given a bound or be listed here as a mere fact."""
-    facts = {"coalesced_share", "cpu_s", "run_delay_s"}
-    bounded = {"send_lag_p99_s", "receive_lag_p99_s", "mean_in_flight", "clock_step_s"}
+    facts = {"coalesced_share", "processes", "loop_lag_max_s"}
+    bounded = {"send_lag_p99_s", "receive_lag_p99_s", "mean_in_flight", "clock_step_s", "loop_lag_p99_s", "uncertain_share"}
+    bounded |= {"late_sends", "dropped_sends", "achieved_rate_per_s", "scheduled_rate_per_s"}  # in an open loop
     assert set(Certificate.__slots__) == facts | bounded
+
+
+def test_what_a_picture_counts_is_the_models_affair() -> None:
+    pictured = recording([replace(r, prompt_tokens=1000) for r in GOOD])
+    assert found(pictured, replace(TRAFFIC, workload=Workload(kind="images", file="pictures"))) == ()
+    assert found(pictured) != ()

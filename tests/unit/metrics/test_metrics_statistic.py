@@ -31,6 +31,12 @@ def test_percentiles_are_linear(values: list[float], name: str) -> None:
     assert type(found) is float
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=60), st.sampled_from(("p1", "p5", "p10", "p25", "p50", "p75")))
+def test_percentiles_are_numpys(values: list[float], name: str) -> None:
+    assert statistic(np.array(values), name) == np.percentile(np.array(values), float(name[1:]), method="linear")
+
+
 def test_by_hand() -> None:
     values = np.array([10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0])
     assert statistic(values, "p50") == 55.0

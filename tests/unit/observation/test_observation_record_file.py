@@ -29,6 +29,10 @@ RECORDS = st.builds(
     sent_ns=count,
     first_byte_ns=count,
     chunk_ns=st.lists(st.integers(0, 2**62), max_size=4).map(tuple),
+    chunk_tokens=st.none() | st.lists(st.integers(0, 9), max_size=4).map(tuple),
+    first_output_ns=count,
+    conversation=st.none() | st.text(max_size=9),
+    turn=st.integers(0, 9),
     end_ns=count,
     response_id=st.none() | st.text(max_size=9),
     http_status=st.none() | st.integers(100, 599),
@@ -61,13 +65,20 @@ def test_the_shape_of_a_line() -> None:
     )  # fmt: skip
     line = json.loads(encode(record))
     assert list(line) == [
-        "schema", "request_id", "run", "index", "measured", "isl_requested", "osl_requested", "scheduled_ns", "sent_ns", "first_byte_ns",
-        "chunk_ns", "end_ns", "response_id", "http_status", "finish_reason", "usage", "server_ttft_s", "connection_reused", "stamp",
-        "coalesced", "receive_lag_ns", "error",
+        "schema", "request_id", "run", "index", "measured", "isl_requested", "osl_requested", "conversation", "turn", "scheduled_ns",
+        "sent_ns", "first_byte_ns", "chunk_ns", "chunk_tokens", "first_output_ns", "end_ns", "response_id", "http_status",
+        "finish_reason", "usage", "server_ttft_s", "connection_reused", "stamp", "coalesced", "receive_lag_ns", "error",
     ]  # fmt: skip
     assert line["usage"] == {"prompt_tokens": 8, "completion_tokens": 1, "cached_tokens": None}
     assert line["error"] == {"kind": "wrong length", "detail": "got 1"}
     assert line["stamp"] == "user"
+
+
+def test_a_line_of_schema_1_is_read() -> None:
+    record = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
+    new = ("conversation", "turn", "chunk_tokens", "first_output_ns")
+    old = {name: value for name, value in json.loads(encode(record)).items() if name not in new} | {"schema": 1}
+    assert decode(json.dumps(old).encode()) == record
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -83,7 +94,7 @@ def test_a_file(tmp_path: Path) -> None:
         (b'{"schema":1,"requ', "Unterminated"),
         (b"[]", "not a JSON object"),
         (b"{}", "schema None"),
-        (b'{"schema":2}', "schema 2, and this version reads 1"),
+        (b'{"schema":3}', "schema 3, and this version reads 1 and 2"),
         (b'{"schema":1}', "'usage' is missing"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.observation.recording import Certificate
+from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.report.html_page import render
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
 from tests.fakes.session_reports import a_case, a_regressed_sweep, a_report, a_result, every_outcome
@@ -214,8 +214,7 @@ def test_the_generator_certificate_is_shown_with_its_limits_and_gaps() -> None:
         receive_lag_p99_s=None,
         mean_in_flight=None,
         coalesced_share=None,
-        cpu_s=None,
-        run_delay_s=None,
+        processes=(ProcessUsage(cpu_s=None, run_delay_s=None),),
         clock_step_s=0.0,
     )
     runs = (replace(result.measurement.runs[0], certificate=blank), *result.measurement.runs[1:])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import fields, replace
@@ -14,10 +15,9 @@ from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.observation.recording import Certificate
+from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.report.json_file import decode_result, decode_session, encode_result, encode_session, to_text
-from pytest_dynperf.report.json_measurement import CERTIFICATE_FIELDS
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
@@ -43,13 +43,20 @@ def tuples(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...
     return st.lists(strategy, max_size=2).map(tuple)
 
 
+PERHAPS = st.none() | NUMBER
 CERTIFICATES = st.builds(
-    Certificate, clock_step_s=NUMBER, **{name: st.none() | NUMBER for name in CERTIFICATE_FIELDS if name != "clock_step_s"}
+    Certificate,
+    clock_step_s=NUMBER,
+    processes=st.lists(st.builds(ProcessUsage, cpu_s=PERHAPS, run_delay_s=PERHAPS), max_size=3).map(tuple),
+    late_sends=COUNT,
+    dropped_sends=COUNT,
+    **{field.name: PERHAPS for field in dataclasses.fields(Certificate) if field.type == "float | None"},
 )
 DISTRIBUTIONS = st.builds(
     Distribution,
     n=COUNT,
     mean=NUMBER,
+    sd=st.none() | NUMBER,
     sd_log=st.none() | NUMBER,
     minimum=NUMBER,
     maximum=NUMBER,
@@ -73,6 +80,7 @@ def runs(draw: st.DrawFn) -> Run:
         certificate=draw(CERTIFICATES),
         witness=draw(st.dictionaries(TEXT, NUMBER, max_size=2)),
         problems=problems,
+        notes=draw(tuples(TEXT)),
     )
 
 
@@ -202,7 +210,7 @@ def test_every_field_reaches_the_file() -> None:
     known = set(_keys(encoded))
     for kind in (SessionReport, CaseResult, Case, Topology, Role, Traffic, Expectation, Run, Certificate, Distribution, CellVerdict):
         names = {field.name for field in fields(kind)}
-        assert names - known <= {"results", "case", "measurement", "unknown_metrics", "cells", "cell"}, kind
+        assert names - known <= {"results", "case", "measurement", "unknown_metrics", "cells", "cell", "directory"}, kind
 
 
 def test_the_session_states_counts_and_the_worst_outcome() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields
+import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_later_layer_wins_step_by_step() -> None:
     tables = {"axes": {concurrency: [3, 4]}}
 
     def levels(*arguments: object, **options: object) -> list[int]:
-        return [case.traffic.concurrency for case in expand(*arguments, **options)]  # type: ignore[arg-type]
+        return [case.traffic.slots for case in expand(*arguments, **options)]  # type: ignore[arg-type]
 
     assert levels(without, platform()) == [1, 2]
     assert levels(without, platform(tables)) == [3, 4]
@@ -224,20 +225,68 @@ def test_every_combination_once_and_each_deployment_once(concurrencies: list[int
 
 def test_a_case_is_made_of_every_layer_value() -> None:
     """No key is checked and then forgotten."""
-    sample: dict[str, Value] = {}
-    for key in KEYS.values():
-        if key.kind is tuple:
-            sample[key.name] = ("--x",)
-        elif key.kind is str:
-            sample[key.name] = {"topology.mode": "disagg", "topology.router_mode": "kv", "topology.planes": "default"}.get(key.name, "vllm")
-        else:
-            sample[key.name] = {bool: False, int: 7, float: 0.5}[key.kind]
-    (case,) = expand(scenario(sample), platform())
-    for prefix, value in (("topology", case.topology), ("traffic", case.traffic), ("expect", case.expectation)):
-        for field in fields(value):
-            found = getattr(value, field.name)
-            if field.name in ("worker", "prefill", "decode"):
-                for inner in fields(found):
-                    assert getattr(found, inner.name) == sample[f"{prefix}.{field.name}.{inner.name}"]
-            elif field.name != "gates":
-                assert found == sample[f"{prefix}.{field.name}"]
+    chosen: dict[str, Value] = {
+        "topology.mode": "disagg",
+        "topology.router_mode": "kv",
+        "topology.planes": "default",
+        "traffic.arrival.process": "sinusoidal",
+        "traffic.workload.kind": "trace",
+    }
+    kinds: dict[type, Value] = {tuple: ("--x",), str: "vllm", bool: False, int: 7, float: 0.5}
+    sample = {key.name: chosen.get(key.name, kinds[key.kind]) for key in KEYS.values() if key.name != "traffic.concurrency"}
+    subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=sample, gates=(GATE,)))
+    (case,) = expand(subject, platform())
+    found = {"topology": asdict(case.topology), "traffic": asdict(case.traffic), "expect": asdict(case.expectation)}
+    for name, value in sample.items():
+        at: object = found
+        for part in name.split("."):
+            assert isinstance(at, dict)
+            at = at[part]
+        assert at == value, name
+
+
+def test_a_closed_loop_and_an_open_one_ask_for_different_keys() -> None:
+    open_loop: dict[str, Value] = {"traffic.arrival.process": "poisson", "traffic.arrival.rate_per_s": 10.0}
+    with pytest.raises(ScenarioError, match=r"sweep/scenario.toml.*traffic.concurrency has no meaning.*'poisson'"):
+        expand(scenario(open_loop), platform())
+    values = {name: value for name, value in VALUES.items() if name != "traffic.concurrency"}
+    subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=values | open_loop, gates=(GATE,)))
+    (case,) = expand(subject, platform())
+    assert case.case_id.endswith("-poisson-10")
+    assert case.traffic.request_count == 300
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"traffic.arrival.process": "gamma"}, "traffic.arrival.rate_per_s is missing"),
+        ({"traffic.arrival.process": "sinusoidal", "traffic.arrival.min_rate_per_s": 1.0}, "traffic.arrival.max_rate_per_s is missing"),
+        (
+            {
+                "traffic.arrival.process": "sinusoidal",
+                "traffic.arrival.min_rate_per_s": 3.0,
+                "traffic.arrival.max_rate_per_s": 2.0,
+                "traffic.arrival.period_s": 1.0,
+            },
+            "3 is above traffic.arrival.max_rate_per_s = 2",
+        ),
+        (
+            {"traffic.arrival.process": "trace", "traffic.workload.kind": "trace", "traffic.workload.file": "t"},
+            "traffic.requests is missing",
+        ),
+        ({"traffic.arrival.process": "trace", "traffic.requests": 5}, "has none"),
+        ({"traffic.arrival.process": "trace", "traffic.requests": 5, "traffic.arrival.ramp_s": 1.0}, "whose times are its own"),
+        ({"traffic.concurrency": 2, "traffic.workload.kind": "images"}, "traffic.workload.file is missing"),
+        ({"traffic.concurrency": 2, "traffic.arrival.rate_per_s": 2.0}, "has no meaning in a closed loop"),
+        (
+            {"traffic.arrival.process": "constant", "traffic.arrival.rate_per_s": 2.0, "traffic.workload.kind": "conversation"},
+            "conversations run in a closed loop",
+        ),
+        ({"traffic.concurrency": 2, "traffic.workload.min_isl": 5, "traffic.workload.max_isl": 4}, "no request would be left"),
+    ],
+)
+def test_keys_that_do_not_go_together(values: dict[str, Value], words: str) -> None:
+    known = {name: value for name, value in VALUES.items() if name != "traffic.concurrency"}
+    subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=known | values, gates=(GATE,)))
+    with pytest.raises(ScenarioError, match=re.escape(words)):
+        expand(subject, platform())

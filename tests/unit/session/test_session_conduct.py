@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.observation.record_file import read_records
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Topology
-from pytest_dynperf.scenario.traffic import Traffic
-from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure
+from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
+from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure, one_run
 from pytest_dynperf.session.deployments import Deployments
 from pytest_dynperf.session.plan import Settings
 from pytest_dynperf.verdict.verdict import Outcome
@@ -35,7 +37,7 @@ CASE = Case(
     platform="test",
     topology=Topology(engine="unknown", model="fake"),
     traffic=Traffic(isl=20, osl=4, concurrency=1, requests=REQUESTS, warmup_requests=0),
-    expectation=Expectation(gates=(GATE,), max_send_lag_s=60, max_receive_lag_s=60, min_in_flight_share=0.01),
+    expectation=Expectation(gates=(GATE,), max_send_lag_s=60, max_receive_lag_s=60, min_in_flight_share=0.01, max_uncertain_share=1),
 )
 FINE, BROKEN = Behaviour(itl_s=0.001), Behaviour(stop_after=1)
 
@@ -152,14 +154,41 @@ def test_a_service_that_goes_away_is_not_measured_again(tmp_path: Path) -> None:
 def test_messages_that_do_not_move_are_an_incident(tmp_path: Path, messages: float, accused: bool) -> None:
     with sse_server(FINE) as server:
         conduct, _ = _conduct(tmp_path, server.url)
-        from pytest_dynperf.load.driver import run_closed_loop
+        from pytest_dynperf.load.run import run_load
         from pytest_dynperf.session.prompts import prompt_source
         from pytest_dynperf.workload.synthetic import synthetic_requests
 
         endpoint = Endpoint(base_url=server.url, model="fake")
         requests = synthetic_requests(prompt_source(conduct.settings, endpoint), isl=20, osl=4, seed=1)
-        recording = run_closed_loop(endpoint, requests, CASE.traffic, run="r", records_path=None)
+        recording = run_load(endpoint, requests, CASE.traffic, run="r", seed=1, records_path=None)
     over_nats = replace(CASE, topology=replace(CASE.topology, planes="nats"))
     witnessed = replace(recording, witness={"nats.in_msgs": messages})
     assert bool(absent_witnesses(over_nats, witnessed)) is accused
     assert absent_witnesses(CASE, witnessed) == ()
+
+
+def test_amounts_and_times_of_a_run_are_the_same_in_every_session(tmp_path: Path) -> None:
+    traffic = replace(
+        CASE.traffic,
+        concurrency=None,
+        arrival=Arrival(process="poisson", rate_per_s=200.0),
+        workload=Workload(isl_stddev=4.0, osl_stddev=1.0),
+    )
+    case = replace(CASE, traffic=traffic)
+
+    def asked(seed: int) -> tuple[list[tuple[int, int]], list[int], set[str]]:
+        with sse_server(FINE) as server:
+            conduct, deployments = _conduct(tmp_path, server.url)
+            conduct = replace(conduct, settings=replace(conduct.settings, seed=seed))
+            one_run(case, conduct, deployments.given, name="run-1", number=1)
+            contents = {request.body["messages"][0]["content"] for request in server.requests[len(CALIBRATION) :]}
+        found = read_records(conduct.run_directory.records(case.suite, case.case_id, "run-1"))
+        records = sorted((record for record in found if record.measured), key=lambda record: record.index)
+        gaps = [late.scheduled_ns - early.scheduled_ns for early, late in pairwise(records)]
+        return [(record.isl_requested, record.osl_requested) for record in records], gaps, contents
+
+    (amounts, gaps, texts), (again, gaps_again, other_texts) = asked(1), asked(2)
+    assert amounts == again
+    assert len(set(amounts)) > 3
+    assert gaps == gaps_again
+    assert not texts & other_texts

@@ -106,7 +106,23 @@ def test_worsening_any_metric_is_suspect_and_never_improved(definition: MetricDe
 
 
 # Written out by hand on purpose: it must not be derived from the directions under test.
-HIGHER = {"output_token_throughput", "request_throughput", "output_token_throughput_per_user", "output_token_throughput_per_gpu"}
+HIGHER = {
+    "output_token_throughput",
+    "request_throughput",
+    "output_token_throughput_per_user",
+    "output_token_throughput_per_gpu",
+    "goodput",
+    "steady_output_token_throughput",
+    "steady_request_throughput",
+    "router_hit_rate",
+    "server_input_token_throughput",
+    "server_output_token_throughput",
+    "prefix_cache_hit_rate",
+    "external_cache_hit_rate",
+    "lmcache_hit_rate",
+    "speculation_acceptance_rate",
+    "speculation_acceptance_length",
+}
 
 
 def test_no_baseline() -> None:

@@ -1,9 +1,10 @@
-"""Prompts of exactly the length asked for, the same for the same seed, and alike in nothing but the template."""
+"""An endless stream of prompts, the same for the same seed, and alike in nothing but the template; lengths fixed or spread."""
 
 from __future__ import annotations
 
 import random
-from itertools import islice
+from itertools import combinations, islice
+from statistics import correlation, fmean, stdev
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,19 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.workload.prompt_lengths import Lengths, draw_lengths, truncated_normal
 from pytest_dynperf.workload.request import Request
 from pytest_dynperf.workload.seed import stream_seed
-from pytest_dynperf.workload.synthetic import CalibratedPrompts, TokenizedPrompts, calibrate, calibration_prompt, synthetic_requests
-from pytest_dynperf.workload.tokenizer import ChatTokenizer, load_tokenizer
-from tests.fakes.model_directory import make_model_directory
+from pytest_dynperf.workload.synthetic import synthetic_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-
-@pytest.fixture(scope="module", params=["byte level", "metaspace"])
-def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
-    return load_tokenizer(make_model_directory(tmp_path_factory.mktemp("model"), spaces=request.param))
+    from pytest_dynperf.workload.prompt import History, PromptSource
+    from pytest_dynperf.workload.prompt_tokenized import TokenizedPrompts
 
 
 def test_streams_are_stable_and_independent() -> None:
@@ -35,47 +33,7 @@ def test_streams_are_stable_and_independent() -> None:
     )
 
 
-def test_exact_lengths(tokenizer: ChatTokenizer) -> None:
-    source = TokenizedPrompts(tokenizer)
-    for isl in [*range(6, 40), 180, 1024, 3000]:
-        assert tokenizer.count(source.prompt(random.Random(isl), isl)) == isl
-
-
-@settings(max_examples=40, deadline=None)
-@given(isl=st.integers(6, 400), seed=st.integers(0, 2**64))
-def test_exact_lengths_for_any_seed(tokenizer: ChatTokenizer, isl: int, seed: int) -> None:
-    assert tokenizer.count(TokenizedPrompts(tokenizer).prompt(random.Random(seed), isl)) == isl
-
-
-def test_too_short_says_the_minimum(tokenizer: ChatTokenizer) -> None:
-    with pytest.raises(WorkloadError, match=r"ISL 4 is too short: .* takes 4 tokens\. The minimum is 5"):
-        TokenizedPrompts(tokenizer).prompt(random.Random(0), 4)
-
-
-def test_a_tokenizer_that_never_comes_out_exact() -> None:
-    class Doubling:
-        directory = "somewhere"
-
-        def words(self) -> tuple[str, ...]:
-            return ("one", "two")
-
-        def count(self, content: str) -> int:
-            return 2 * len(content.split())  # every word is two tokens, so an odd ISL does not exist
-
-    source = TokenizedPrompts(Doubling())  # type: ignore[arg-type]
-    with pytest.raises(WorkloadError, match="no prompt of exactly 11 tokens"):
-        source.prompt(random.Random(0), 11)
-
-
-def test_a_vocabulary_without_words(tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ChatTokenizer, "words", lambda _: ())
-    with pytest.raises(WorkloadError, match="no words"):
-        TokenizedPrompts(tokenizer)
-
-
-@pytest.mark.parametrize("make", [TokenizedPrompts, lambda _: CalibratedPrompts(slope_tokens=1, intercept_tokens=4)])
-def test_the_stream(tokenizer: ChatTokenizer, make: Callable[[ChatTokenizer], TokenizedPrompts | CalibratedPrompts]) -> None:
-    source = make(tokenizer)
+def test_the_stream(source: PromptSource) -> None:
     first = list(islice(synthetic_requests(source, isl=64, osl=8, seed=5), 50))
     again = list(islice(synthetic_requests(source, isl=64, osl=8, seed=5), 50))
     other = list(islice(synthetic_requests(source, isl=64, osl=8, seed=6), 50))
@@ -83,46 +41,104 @@ def test_the_stream(tokenizer: ChatTokenizer, make: Callable[[ChatTokenizer], To
     assert [request.index for request in first] == list(range(50))
     assert {(request.isl, request.osl) for request in first} == {(64, 8)}
     assert len({request.content for request in first + other}) == 100
-    # Not one pair shares a block of 16 tokens, the smallest that prefix caches keep.
-    assert len({tuple(request.content.split()[:10]) for request in first + other}) == 100
 
 
-def test_a_request_depends_on_its_index_alone(tokenizer: ChatTokenizer) -> None:
-    source = TokenizedPrompts(tokenizer)
+def test_a_request_depends_on_its_index_alone(source: PromptSource) -> None:
     (tenth,) = islice(synthetic_requests(source, isl=20, osl=1, seed=5), 10, 11)
-    assert tenth == Request(index=10, content=source.prompt(random.Random(stream_seed(5, "prompt", "10")), 20), isl=20, osl=1)
+    assert tenth == Request(index=10, content=source.assemble((), 20, random.Random(stream_seed(5, "prompt", "10"))), isl=20, osl=1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**64))
+def test_no_two_prompts_share_more_than_the_template(tokenized: TokenizedPrompts, seed: int) -> None:
+    prompts = [tokenized.tokens(request) for request in islice(synthetic_requests(tokenized, isl=48, osl=1, seed=seed), 20)]
+    for one, other in combinations(prompts, 2):
+        # Three random words in common is one chance in a hundred million.
+        assert one[: tokenized.lead() + 3] != other[: tokenized.lead() + 3]
 
 
 def test_nothing_is_made_before_it_is_taken() -> None:
-    class Counting:
+    class Noting:
         made = 0
 
-        def prompt(self, rng: random.Random, isl: int) -> str:
-            self.made += 1
-            return str(rng.random())
+        def words(self, rng: random.Random, count: int) -> list[str]:
+            return ["word"] * count
 
-    source = Counting()
+        def overhead(self, history: History = ()) -> int:
+            return 0
+
+        def lead(self, history: History = ()) -> int:
+            return 0
+
+        def assemble(self, leading: Sequence[str], isl: int, rng: random.Random, *, history: History = ()) -> str:
+            self.made += 1
+            return "word"
+
+        def tokens(self, request: Request) -> list[str]:
+            return ["word"]
+
+    source = Noting()
     requests = synthetic_requests(source, isl=1, osl=1, seed=0)
     assert source.made == 0
     next(requests)
     assert source.made == 1
 
 
-def test_calibration() -> None:
-    def served(letters: int) -> tuple[int, int]:
-        return letters, len(calibration_prompt(letters).split()) + 11
-
-    source = calibrate(served(16), served(64))
-    assert source == CalibratedPrompts(slope_tokens=1, intercept_tokens=11)
-    prompt = source.prompt(random.Random(0), 100)
-    assert len(prompt.split()) + 11 == 100
-    assert all(len(letter) == 1 for letter in prompt.split())
-    assert set(calibration_prompt(26).split()) == set("abcdefghijklmnopqrstuvwxyz")
-    with pytest.raises(WorkloadError, match="minimum is 12"):
-        source.prompt(random.Random(0), 11)
+# ---- lengths
 
 
-@pytest.mark.parametrize(("short", "long"), [((16, 40), (64, 136)), ((16, 27), (64, 74)), ((16, 27), (16, 27))])
-def test_calibration_that_cannot_work(short: tuple[int, int], long: tuple[int, int]) -> None:
-    with pytest.raises(WorkloadError, match="--dynperf-tokenizer DIR"):
-        calibrate(short, long)
+def test_spread_lengths_are_exact_and_each_request_has_its_own(tokenized: TokenizedPrompts) -> None:
+    requests = list(islice(synthetic_requests(tokenized, isl=100, osl=20, seed=1, isl_stddev=30, osl_stddev=5), 50))
+    assert [len(tokenized.tokens(request)) for request in requests] == [request.isl for request in requests]
+    assert len({request.isl for request in requests}) > 20
+    assert len({request.osl for request in requests}) > 8
+    assert min(request.osl for request in requests) >= 2
+
+
+def test_a_spread_leaves_the_words_as_they_are(source: PromptSource) -> None:
+    fixed = islice(synthetic_requests(source, isl=100, osl=20, seed=1), 20)
+    spread = islice(synthetic_requests(source, isl=100, osl=20, seed=1, isl_stddev=30), 20)
+    for one, other in zip(fixed, spread, strict=True):
+        shorter = min(len(one.content.split()), len(other.content.split()))
+        assert one.content.split()[:shorter] == other.content.split()[:shorter]
+        assert one.osl == other.osl
+
+
+def test_moments_of_the_spread() -> None:
+    lengths = Lengths(isl=1000, osl=200, isl_stddev=100, osl_stddev=40)
+    drawn = [draw_lengths(lengths, random.Random(number), least_isl=1) for number in range(2000)]
+    isl, osl = zip(*drawn, strict=True)
+    # Four standard errors: 100/√2000 = 2.2, and 1.6 % of a standard deviation.
+    assert fmean(isl) == pytest.approx(1000, abs=9)
+    assert stdev(isl) == pytest.approx(100, rel=0.065)
+    assert fmean(osl) == pytest.approx(200, abs=3.6)
+    assert stdev(osl) == pytest.approx(40, rel=0.065)
+    assert correlation(isl, osl) == pytest.approx(0, abs=0.09)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    uniform=st.floats(0, 1, exclude_max=True),
+    mean=st.integers(1, 10_000),
+    stddev=st.floats(1e-3, 1e6),
+    least=st.integers(1, 20_000),
+    width=st.none() | st.integers(0, 1000),
+)
+def test_the_spread_stays_within_its_bounds(uniform: float, mean: int, stddev: float, least: int, width: int | None) -> None:
+    value = truncated_normal(uniform, mean, stddev, least=least, most=None if width is None else least + width)
+    assert least <= value
+    assert width is None or value <= least + width
+
+
+def test_nothing_piles_up_at_the_bound() -> None:
+    drawn = [truncated_normal(step / 1000, 100, 50, least=100) for step in range(1000)]
+    assert drawn == sorted(drawn)
+    assert drawn.count(100) < 20  # clipped, it would be half of them
+    assert max(drawn) > 200
+
+
+def test_the_model_bounds_what_is_drawn(source: PromptSource) -> None:
+    requests = list(islice(synthetic_requests(source, isl=100, osl=2, seed=1, isl_stddev=50, max_isl=110), 40))
+    assert 105 < max(request.isl for request in requests) <= 110
+    with pytest.raises(WorkloadError, match="no ISL fits"):
+        next(synthetic_requests(source, isl=100, osl=2, seed=1, isl_stddev=50, max_isl=4))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.errors import WorkloadError
-from pytest_dynperf.workload.tokenizer import load_tokenizer
-from tests.fakes.model_directory import TEMPLATE, make_model_directory
+from pytest_dynperf.workload.prompt_tokenized import TokenizedPrompts
+from pytest_dynperf.workload.request import Request
+from pytest_dynperf.workload.tokenizer import load_text_tokenizer, load_tokenizer
+from tests.fakes.model_directory import TEMPLATE, add_begin, make_model_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +41,37 @@ def test_against_the_library_that_servers_use(model: Path) -> None:
     theirs = transformers.AutoTokenizer.from_pretrained(str(model))
     ours = load_tokenizer(model)
     for content in ("", "baba dodo", " x  y\n", "ünï 😀 </s> <|user|>", "{{ 1 }}"):
-        messages = [{"role": "user", "content": content}]
-        assert ours.render(content) == theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        assert ours.count(content) == len(theirs(ours.render(content), add_special_tokens=False)["input_ids"])
+        for history in ((), (("dodo", "keke"), (content, " ünï"))):
+            messages = [{"role": role, "content": text} for turn in history for role, text in zip(("user", "assistant"), turn, strict=True)]
+            messages.append({"role": "user", "content": content})
+            assert ours.render(content, history) == theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            assert ours.ids(content, history) == theirs(ours.render(content, history), add_special_tokens=False)["input_ids"]
+
+
+def test_text_completions_have_no_template(model: Path) -> None:
+    chat = load_tokenizer(model).count("baba")
+    add_begin(model)
+    bare, begun = (load_text_tokenizer(model, special_tokens=special) for special in (False, True))
+    assert bare.render("baba") == begun.render("baba") == "baba"
+    assert begun.ids("baba") == [0, *bare.ids("baba")]
+    assert load_tokenizer(model).count("baba") == chat, "in a chat the template writes it"
+    with pytest.raises(WorkloadError, match=r"text completions .* have no turns"):
+        bare.count("baba", (("dodo", "keke"),))
+
+
+def test_text_completions_need_no_template(model: Path) -> None:
+    (model / "tokenizer_config.json").unlink()
+    assert load_text_tokenizer(model, special_tokens=True).count("") == 0
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_prompts_of_text_completions_are_exact(model: Path, special: bool) -> None:
+    add_begin(model)
+    source = TokenizedPrompts(load_text_tokenizer(model, special_tokens=special))
+    assert source.overhead() == source.lead() == 1 + special
+    for isl in (3, 50, 500):
+        content = source.assemble((), isl, random.Random(isl))
+        assert len(source.tokens(Request(index=0, content=content, isl=isl, osl=1))) == isl
 
 
 def test_words_are_one_token(model: Path) -> None:
@@ -104,5 +135,7 @@ def test_bad_directories_are_named(model: Path, spoil: object, message: str) -> 
 )
 def test_templates_that_refuse_or_reach_too_far(model: Path, template: str) -> None:
     configure(model, chat_template=template)
-    with pytest.raises(WorkloadError, match="refuses"):
+    with pytest.raises(WorkloadError, match="refuses a single user message"):
         load_tokenizer(model).count("x")
+    with pytest.raises(WorkloadError, match="refuses a history of 1 turns"):
+        load_tokenizer(model).count("x", (("a", "b"),))

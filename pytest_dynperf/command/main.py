@@ -1,0 +1,67 @@
+"""The command line `dynperf`: which commands there are, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.command import foreign, load, workload
+from pytest_dynperf.command.exit_code import BROKEN_PIPE, INTERRUPTED, USAGE
+from pytest_dynperf.errors import DynperfError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS = (load, foreign, workload)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; ``argv`` is without the program's name and by default that of the process."""
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except SystemExit as done:  # argparse: help and version (0), or a usage that it has explained (2)
+        code = int(done.code or 0)
+    except DynperfError as error:
+        from pytest_dynperf.command.load_meaning import in_options
+
+        # Rooms below name what they lack as the plugin's option or the scenario's key.
+        sys.stderr.write(f"dynperf: error: {in_options(str(error))}\n")
+        code = USAGE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered would be written when Python ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dynperf",
+        description="Measure LLM serving: a load generator that watches itself, and what its numbers are worth.",
+        epilog="Exit codes: 0 done and valid, 1 the run is invalid, 2 usage or environment error, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: importlib.metadata costs every start 20 ms."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"dynperf {version('pytest-dynperf')}\n")
+        parser.exit()

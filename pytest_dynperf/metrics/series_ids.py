@@ -1,0 +1,45 @@
+"""What a service's own metrics are called here, whatever it calls them itself: ``telemetry.names`` translates, by version.
+
+A histogram has its sum, its count and its buckets as series of their own: the id with :data:`SUM`, :data:`COUNT` or :data:`BUCKET` behind
+it. *Frontend*: what speaks HTTP to the client. *Engine*: what runs the model; there may be many, and in a disaggregated topology each
+request meets two.
+"""
+
+from __future__ import annotations
+
+SUM, COUNT, BUCKET = ".sum", ".count", ".bucket"
+
+FRONTEND_REQUESTS = "frontend.requests"  # counter: ended, whatever became of them
+FRONTEND_INPUT_TOKENS = "frontend.input_tokens"  # counter
+FRONTEND_OUTPUT_TOKENS = "frontend.output_tokens"  # counter
+FRONTEND_TIME_TO_FIRST_TOKEN = "frontend.time_to_first_token"  # histogram, s  # noqa: S105 -- no secret
+FRONTEND_INTER_TOKEN_LATENCY = "frontend.inter_token_latency"  # histogram, s  # noqa: S105 -- no secret
+FRONTEND_REQUESTS_IN_FLIGHT = "frontend.requests_in_flight"  # gauge
+FRONTEND_REQUESTS_QUEUED = "frontend.requests_queued"  # gauge; Dynamo's: until the first token, prefill included
+
+ROUTER_OVERHEAD = "router.overhead"  # histogram, s, one value per routing decision
+ROUTER_HIT_RATE = "router.hit_rate"  # histogram, fraction of the prompt that the router expects in the worker's cache
+ROUTER_REQUESTS_PENDING = "router.requests_pending"  # gauge
+
+ENGINE_REQUESTS_RUNNING = "engine.requests_running"  # gauge
+ENGINE_REQUESTS_WAITING = "engine.requests_waiting"  # gauge
+ENGINE_KV_CACHE_USAGE = "engine.kv_cache_usage"  # gauge, fraction
+ENGINE_QUEUE_TIME = "engine.queue_time"  # histogram, s
+ENGINE_TIME_TO_FIRST_TOKEN = "engine.time_to_first_token"  # histogram, s  # noqa: S105 -- no secret
+ENGINE_INTER_TOKEN_LATENCY = "engine.inter_token_latency"  # histogram, s  # noqa: S105 -- no secret
+ENGINE_PREEMPTIONS = "engine.preemptions"  # counter
+ENGINE_PROMPT_TOKENS = "engine.prompt_tokens"  # counter
+ENGINE_GENERATED_TOKENS = "engine.generated_tokens"  # counter
+ENGINE_PREFIX_QUERIES = "engine.prefix_cache.queries"  # counter, tokens
+ENGINE_PREFIX_HITS = "engine.prefix_cache.hits"  # counter, tokens
+ENGINE_EXTERNAL_QUERIES = "engine.external_cache.queries"  # counter, tokens that were asked of a KV connector
+ENGINE_EXTERNAL_HITS = "engine.external_cache.hits"  # counter, tokens
+ENGINE_DRAFTS = "engine.speculation.drafts"  # counter
+ENGINE_DRAFT_TOKENS = "engine.speculation.draft_tokens"  # counter
+ENGINE_ACCEPTED_TOKENS = "engine.speculation.accepted_tokens"  # counter
+
+LMCACHE_REQUESTED_TOKENS = "lmcache.requested_tokens"  # counter
+LMCACHE_HIT_TOKENS = "lmcache.hit_tokens"  # counter
+KVBM_MATCHED_TOKENS = "kvbm.matched_tokens"  # counter
+KVBM_OFFLOADED_BLOCKS = "kvbm.offloaded_blocks"  # counter, device → host
+KVBM_ONBOARDED_BLOCKS = "kvbm.onboarded_blocks"  # counter, host → device

@@ -1,0 +1,68 @@
+"""How every session ends, with pytest and without: what may be accepted is, reports are written, and the outcomes say what failed."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.verdict.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_dynperf.report.session_report import CaseResult, SessionReport
+    from pytest_dynperf.session.plan import Settings
+
+
+def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tuple[str, ...]]:
+    """Write baselines and reports as the settings ask. The report as it was written, and what went wrong with our own files, in words:
+    a session whose files could not be written still has its verdicts.
+    """
+    from pytest_dynperf.session.ledger import accept, write_reports  # templates and scipy: not for whoever only asks for a version
+
+    trouble: list[str] = []
+    try:
+        report = accept(report, settings)
+    except DynperfError as error:
+        trouble.append(f"baselines were not updated: {error}")
+    try:
+        write_reports(report, settings)
+    except DynperfError as error:
+        trouble.append(f"the report was not written: {error}")
+    return report, tuple(trouble)
+
+
+def versions(results: Iterable[CaseResult]) -> dict[str, str]:
+    """What ran: our own side, and every ``*.version`` that an environment learned of itself."""
+    found = own_versions() | {"python": platform.python_version()}
+    for result in results:
+        if result.environment is not None:
+            found |= {
+                name.removesuffix(".version"): text for name, text in result.environment.provenance.items() if name.endswith(".version")
+            }
+    return found
+
+
+def own_versions() -> dict[str, str]:
+    """The version of this package."""
+    return {"pytest-dynperf": metadata.version("pytest-dynperf")}
+
+
+def fails(outcome: Outcome, *, strict: bool) -> bool:
+    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line."""
+    return {
+        Outcome.UNCHANGED: False,
+        Outcome.IMPROVED: False,
+        Outcome.INCONCLUSIVE: False,
+        Outcome.INCOMPARABLE: False,
+        Outcome.NO_BASELINE: strict,
+        Outcome.INVALID: True,
+        Outcome.REGRESSED: True,
+    }[outcome]
+
+
+def red(report: SessionReport, *, strict: bool) -> bool:
+    """Whether anything in the report fails: a case, or that the session is incomplete."""
+    return not report.complete or any(fails(result.verdict.outcome, strict=strict) for result in report.results)

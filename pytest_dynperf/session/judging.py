@@ -1,0 +1,54 @@
+"""A session of runs, and the verdict on it: what every way of getting at runs shares, whether they were measured here or elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.baseline.proposal import binding_key
+from pytest_dynperf.baseline.store import read
+from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.verdict.judge import invalid, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_dynperf.baseline.document import Baseline
+    from pytest_dynperf.environment import Environment
+    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.verdict.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A session of runs with what it ran on. ``environment`` is ``None`` where nothing could be deployed."""
+
+    measurement: Measurement
+    environment: Environment | None
+    records: tuple[str, ...]
+    logs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict and what it was made of."""
+
+    verdict: Verdict
+    confirmation: Measured | None
+    baseline_provenance: Mapping[str, str]
+
+
+def first_look(case: Case, measured: Measured, baselines: Path) -> tuple[Verdict, tuple[Baseline, ...]]:
+    """The verdict of the first session, and the documents that it was compared with, oldest first. Never raises: a baseline that cannot
+    be read makes the verdict *invalid*.
+    """
+    if measured.environment is None:
+        return invalid(measured.measurement.problems, case.expectation), ()
+    key = binding_key(case, measured.environment)
+    try:
+        found = read(baselines, suite=case.suite, case_id=case.case_id, key=key)
+    except BaselineError as error:
+        return invalid((str(error),), case.expectation), ()
+    return judge(measured.measurement, found, case.expectation, key=key), found.documents

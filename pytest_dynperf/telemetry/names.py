@@ -1,0 +1,133 @@
+"""What Dynamo, vLLM, SGLang, LMCache and KVBM call what ``metrics.series_ids`` names: one table for all versions. Pure.
+
+Of several names for one id, the first that a service states is read and the others are not: Dynamo's mocker, for one, states both names
+of vLLM's KV cache usage. Evidence, in the table: *seen* on a running server of that version, or *read* (its documentation, source, or what
+others parse) and not seen by us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.metrics import series_ids as ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Form(Enum):
+    """What stands behind a name on a page."""
+
+    COUNTER = "counter"  # NAME or NAME_total
+    GAUGE = "gauge"  # NAME
+    HISTOGRAM = "histogram"  # NAME_sum, NAME_count, NAME_bucket{le}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """``name`` is without ``_total``. ``scale`` makes SI of its values. Only samples that have the labels ``where`` are read."""
+
+    series: str
+    name: str
+    form: Form
+    evidence: str
+    scale: float = 1.0
+    where: tuple[tuple[str, str], ...] = ()
+
+
+_DYNAMO_SEEN = "seen: Dynamo 1.4.2"
+_MOCKER_SEEN = "seen: mocker of Dynamo 1.4.2 (as vLLM states it)"
+_VLLM_SEEN = "seen: vLLM 0.31 and 0.32 on a CPU"
+_READ = "read"
+
+
+def _counter(series: str, name: str, evidence: str) -> Name:
+    return Name(series=series, name=name, form=Form.COUNTER, evidence=evidence)
+
+
+def _gauge(series: str, name: str, evidence: str) -> Name:
+    return Name(series=series, name=name, form=Form.GAUGE, evidence=evidence)
+
+
+def _histogram(series: str, name: str, evidence: str, *, scale: float = 1.0) -> Name:
+    return Name(series=series, name=name, form=Form.HISTOGRAM, evidence=evidence, scale=scale)
+
+
+DYNAMO = (
+    _counter(ids.FRONTEND_REQUESTS, "dynamo_frontend_requests", _DYNAMO_SEEN),
+    # The sum of a histogram: the frontend has no counter of input tokens.
+    _counter(ids.FRONTEND_INPUT_TOKENS, "dynamo_frontend_input_sequence_tokens_sum", _DYNAMO_SEEN),
+    _counter(ids.FRONTEND_OUTPUT_TOKENS, "dynamo_frontend_output_tokens", _DYNAMO_SEEN),
+    _histogram(ids.FRONTEND_TIME_TO_FIRST_TOKEN, "dynamo_frontend_time_to_first_token_seconds", _DYNAMO_SEEN),
+    _histogram(ids.FRONTEND_INTER_TOKEN_LATENCY, "dynamo_frontend_inter_token_latency_seconds", _DYNAMO_SEEN),
+    _gauge(ids.FRONTEND_REQUESTS_IN_FLIGHT, "dynamo_frontend_inflight_requests", _DYNAMO_SEEN),
+    _gauge(ids.FRONTEND_REQUESTS_QUEUED, "dynamo_frontend_queued_requests", _DYNAMO_SEEN),
+    _histogram(ids.ROUTER_OVERHEAD, "dynamo_router_overhead_total_ms", _DYNAMO_SEEN, scale=1e-3),
+    _histogram(ids.ROUTER_OVERHEAD, "dynamo_routing_overhead_total_ms", f"{_READ}: Dynamo 0.9", scale=1e-3),
+    _histogram(ids.ROUTER_HIT_RATE, "dynamo_component_router_kv_hit_rate", _DYNAMO_SEEN),
+    _gauge(ids.ROUTER_REQUESTS_PENDING, "dynamo_frontend_router_queue_pending_requests", _DYNAMO_SEEN),
+)
+
+VLLM = (
+    _gauge(ids.ENGINE_REQUESTS_RUNNING, "vllm:num_requests_running", _MOCKER_SEEN),
+    _gauge(ids.ENGINE_REQUESTS_WAITING, "vllm:num_requests_waiting", _MOCKER_SEEN),
+    _gauge(ids.ENGINE_KV_CACHE_USAGE, "vllm:kv_cache_usage_perc", f"{_MOCKER_SEEN}; {_VLLM_SEEN}"),
+    _gauge(ids.ENGINE_KV_CACHE_USAGE, "vllm:gpu_cache_usage_perc", f"{_MOCKER_SEEN}; {_READ}: vLLM before 0.10"),
+    _histogram(ids.ENGINE_QUEUE_TIME, "vllm:request_queue_time_seconds", f"{_READ}: vLLM"),
+    _histogram(ids.ENGINE_TIME_TO_FIRST_TOKEN, "vllm:time_to_first_token_seconds", _MOCKER_SEEN),
+    _histogram(ids.ENGINE_INTER_TOKEN_LATENCY, "vllm:inter_token_latency_seconds", _MOCKER_SEEN),
+    _histogram(ids.ENGINE_INTER_TOKEN_LATENCY, "vllm:time_per_output_token_seconds", f"{_READ}: older vLLM"),
+    _counter(ids.ENGINE_PREEMPTIONS, "vllm:num_preemptions", _MOCKER_SEEN),
+    _counter(ids.ENGINE_PROMPT_TOKENS, "vllm:prompt_tokens", f"{_READ}: vLLM"),
+    _counter(ids.ENGINE_GENERATED_TOKENS, "vllm:generation_tokens", f"{_READ}: vLLM"),
+    _counter(ids.ENGINE_PREFIX_QUERIES, "vllm:prefix_cache_queries", _VLLM_SEEN),
+    _counter(ids.ENGINE_PREFIX_HITS, "vllm:prefix_cache_hits", _VLLM_SEEN),
+    _counter(ids.ENGINE_EXTERNAL_QUERIES, "vllm:external_prefix_cache_queries", _VLLM_SEEN),
+    _counter(ids.ENGINE_EXTERNAL_HITS, "vllm:external_prefix_cache_hits", _VLLM_SEEN),
+    _counter(ids.ENGINE_DRAFTS, "vllm:spec_decode_num_drafts", _VLLM_SEEN),
+    _counter(ids.ENGINE_DRAFT_TOKENS, "vllm:spec_decode_num_draft_tokens", _VLLM_SEEN),
+    _counter(ids.ENGINE_ACCEPTED_TOKENS, "vllm:spec_decode_num_accepted_tokens", _VLLM_SEEN),
+)
+
+SGLANG = (
+    _gauge(ids.ENGINE_REQUESTS_RUNNING, "sglang:num_running_reqs", f"{_READ}: SGLang"),
+    _gauge(ids.ENGINE_REQUESTS_WAITING, "sglang:num_queue_reqs", f"{_READ}: SGLang"),
+    _gauge(ids.ENGINE_KV_CACHE_USAGE, "sglang:token_usage", f"{_READ}: SGLang"),
+    _histogram(ids.ENGINE_TIME_TO_FIRST_TOKEN, "sglang:time_to_first_token_seconds", f"{_READ}: SGLang"),
+    _counter(ids.ENGINE_PROMPT_TOKENS, "sglang:prompt_tokens", f"{_READ}: SGLang"),
+    _counter(ids.ENGINE_GENERATED_TOKENS, "sglang:generation_tokens", f"{_READ}: SGLang"),
+    # SGLang looks up every prompt token, and counts those that it found.
+    _counter(ids.ENGINE_PREFIX_QUERIES, "sglang:prompt_tokens", f"{_READ}: SGLang"),
+    _counter(ids.ENGINE_PREFIX_HITS, "sglang:cached_tokens", f"{_READ}: SGLang"),
+)
+
+CACHES = (
+    _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache_mp_lookup_requested_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
+    _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache:num_requested_tokens", f"{_READ}: LMCache in the engine's process"),
+    _counter(ids.LMCACHE_HIT_TOKENS, "lmcache_mp_lookup_hit_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
+    _counter(ids.LMCACHE_HIT_TOKENS, "lmcache:num_hit_tokens", f"{_READ}: LMCache in the engine's process"),
+    _counter(ids.KVBM_MATCHED_TOKENS, "kvbm_matched_tokens", f"{_READ}: Dynamo 0.9"),
+    _counter(ids.KVBM_OFFLOADED_BLOCKS, "kvbm_offload_blocks_d2h", f"{_READ}: Dynamo 0.9"),
+    _counter(ids.KVBM_ONBOARDED_BLOCKS, "kvbm_onboard_blocks_h2d", f"{_READ}: Dynamo 0.9"),
+)
+
+TABLE = (*DYNAMO, *VLLM, *SGLANG, *CACHES)
+
+
+def _by_sample() -> dict[str, tuple[tuple[Name, str], ...]]:
+    found: dict[str, tuple[tuple[Name, str], ...]] = {}
+    for name in TABLE:
+        parts = {
+            Form.COUNTER: {"": "", "_total": ""},
+            Form.GAUGE: {"": ""},
+            Form.HISTOGRAM: {"_sum": ids.SUM, "_count": ids.COUNT, "_bucket": ids.BUCKET},
+        }[name.form]
+        for suffix, part in parts.items():
+            found[name.name + suffix] = (*found.get(name.name + suffix, ()), (name, part))
+    return found
+
+
+BY_SAMPLE: Mapping[str, tuple[tuple[Name, str], ...]] = _by_sample()
+"""Name of a sample, as pages have it, to the entries of the table and the part of a histogram that it is."""

@@ -1,0 +1,80 @@
+"""Traffic → requests: the one door of this room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.workload.conversation import conversation_requests
+from pytest_dynperf.workload.media import image_requests, read_images
+from pytest_dynperf.workload.prompt_lengths import Lengths
+from pytest_dynperf.workload.shared_prefix import shared_prefix_requests
+from pytest_dynperf.workload.synthesizer import adjust
+from pytest_dynperf.workload.synthetic import synthetic_requests
+from pytest_dynperf.workload.trace import read_trace
+from pytest_dynperf.workload.trace_requests import trace_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_dynperf.scenario.traffic import Traffic, Workload
+    from pytest_dynperf.workload.prompt import PromptSource
+    from pytest_dynperf.workload.request import Request
+
+
+def requests_of(
+    traffic: Traffic,
+    source: PromptSource,
+    *,
+    seed: int,
+    root: Path,
+    shape_seed: int | None = None,
+    model_max_isl: int | None = None,
+) -> Iterator[Request]:
+    """The requests of ``traffic.workload``: endless, but for a trace, which ends. ``root``: what a relative ``file`` is relative to.
+    ``shape_seed`` decides lengths and which prefix comes when, ``seed`` every word (and both, where the other is not given): with one shape
+    seed, cases whose words differ ask for the same amount in the same order. ``model_max_isl``: the longest prompt that the model takes,
+    where that is known.
+
+    :raises WorkloadError: here where a file is of no use; else with the first request that cannot be made or is too long for the model.
+    """
+    shape = seed if shape_seed is None else shape_seed
+    return _within(_requests(traffic, source, seed=seed, shape_seed=shape, root=root, max_isl=model_max_isl), model_max_isl)
+
+
+def _requests(traffic: Traffic, source: PromptSource, *, seed: int, shape_seed: int, root: Path, max_isl: int | None) -> Iterator[Request]:
+    workload = traffic.workload
+    spread = {"isl_stddev": workload.isl_stddev, "osl_stddev": workload.osl_stddev}
+    lengths = Lengths(isl=traffic.isl, osl=traffic.osl, max_isl=max_isl, **spread)
+    if workload.kind == "trace" or (workload.kind == "conversation" and workload.file is not None):
+        entries = adjust(read_trace(_file(workload, root), block_size=workload.block_size), workload, seed=shape_seed)
+        return trace_requests(entries, source, block_size=workload.block_size, seed=seed)
+    if workload.kind == "conversation":
+        return conversation_requests(source, lengths, turns=workload.turns, delay_s=workload.turn_delay_s, seed=seed, shape_seed=shape_seed)
+    if workload.kind == "shared-prefix":
+        ratio, prefixes = workload.prefix_ratio, workload.prefix_count
+        return shared_prefix_requests(source, lengths, prefix_ratio=ratio, prefix_count=prefixes, seed=seed, shape_seed=shape_seed)
+    if workload.kind not in {"synthetic", "images"}:
+        msg = f"nothing here makes requests of traffic.workload.kind = {workload.kind!r}"
+        raise WorkloadError(msg)
+    requests = synthetic_requests(source, isl=traffic.isl, osl=traffic.osl, seed=seed, shape_seed=shape_seed, max_isl=max_isl, **spread)
+    if workload.kind == "synthetic":
+        return requests
+    return image_requests(requests, read_images(_file(workload, root)), count=workload.image_count, seed=seed)
+
+
+def _file(workload: Workload, root: Path) -> Path:
+    if workload.file is None:
+        msg = f"traffic.workload.file is missing: traffic.workload.kind = {workload.kind!r} reads one"
+        raise WorkloadError(msg)
+    return root / workload.file
+
+
+def _within(requests: Iterator[Request], max_isl: int | None) -> Iterator[Request]:
+    for request in requests:
+        if max_isl is not None and request.isl > max_isl:
+            turn = f", turn {request.turn} of its conversation," if request.conversation is not None else ""
+            msg = f"request {request.index}{turn} has {request.isl} tokens, but the model takes prompts of {max_isl} at most"
+            raise WorkloadError(msg)
+        yield request

@@ -1,0 +1,172 @@
+"""Every metric of the services against series that are worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.metrics import series_ids as ids
+from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.definition import RunFacts
+from pytest_dynperf.metrics.server import DEFINITIONS
+from pytest_dynperf.observation.series import Series, SeriesKind
+from pytest_dynperf.quantity import Absent, Direction
+from tests.fakes.observations import recording
+
+if TYPE_CHECKING:
+    from pytest_dynperf.observation.recording import Recording
+
+FACTS = RunFacts(gpu_count=None)
+STAMPS = (0, 10**9, 2 * 10**9)
+
+
+def column(series_id: str, *values: float, source: str = "worker-0", le: str = "") -> Series:
+    """Read at 0, 1 and 2 s; the window is 2 s long."""
+    labels = (("le", le),) if le else ()
+    return Series(id=series_id, source=source, kind=SeriesKind.COUNTER, labels=labels, stamps_ns=STAMPS, values=values)
+
+
+def rising(series_id: str, by: float, source: str = "worker-0") -> Series:
+    return column(series_id, 0, by / 2, by, source=source)
+
+
+def histogram(series_id: str, total: float, count: float, source: str = "frontend") -> tuple[Series, ...]:
+    return rising(series_id + ids.SUM, total, source), rising(series_id + ids.COUNT, count, source)
+
+
+BUCKETS = tuple(
+    column(ids.FRONTEND_TIME_TO_FIRST_TOKEN + ids.BUCKET, 0, n / 2, n, source="frontend", le=le)
+    for le, n in (("0.1", 80), ("0.2", 100), ("inf", 100))
+)
+SEEN: tuple[Series, ...] = (
+    *histogram(ids.FRONTEND_TIME_TO_FIRST_TOKEN, 5.0, 100),
+    *BUCKETS,
+    *histogram(ids.FRONTEND_INTER_TOKEN_LATENCY, 9.0, 900),
+    *histogram(ids.ROUTER_OVERHEAD, 0.02, 100),
+    *histogram(ids.ROUTER_HIT_RATE, 60.0, 100),
+    rising(ids.FRONTEND_INPUT_TOKENS, 2_000, "frontend"),
+    rising(ids.FRONTEND_OUTPUT_TOKENS, 1_000, "frontend"),
+    *(s for n in range(2) for s in histogram(ids.ENGINE_QUEUE_TIME, 1.0 + n, 50, f"worker-{n}")),
+    *(column(ids.ENGINE_REQUESTS_RUNNING, 2, 4, 2, source=f"worker-{n}") for n in range(2)),
+    column(ids.ENGINE_REQUESTS_WAITING, 0, 6, 0),
+    column(ids.ENGINE_REQUESTS_WAITING, 1, 1, 1, source="worker-1"),
+    column(ids.ENGINE_KV_CACHE_USAGE, 0.5, 0.9, 0.5),
+    column(ids.ENGINE_KV_CACHE_USAGE, 0.1, 0.1, 0.1, source="worker-1"),
+    rising(ids.ENGINE_PREEMPTIONS, 3),
+    rising(ids.ENGINE_PREEMPTIONS, 1, "worker-1"),
+    rising(ids.ENGINE_PROMPT_TOKENS, 4_000),
+    rising(ids.ENGINE_GENERATED_TOKENS, 1_010),
+    rising(ids.ENGINE_PREFIX_QUERIES, 4_000),
+    rising(ids.ENGINE_PREFIX_HITS, 1_000),
+    rising(ids.ENGINE_EXTERNAL_QUERIES, 3_000),
+    rising(ids.ENGINE_EXTERNAL_HITS, 600),
+    rising(ids.LMCACHE_REQUESTED_TOKENS, 3_000),
+    rising(ids.LMCACHE_HIT_TOKENS, 900),
+    rising(ids.KVBM_MATCHED_TOKENS, 512),
+    rising(ids.ENGINE_DRAFTS, 200),
+    rising(ids.ENGINE_DRAFT_TOKENS, 800),
+    rising(ids.ENGINE_ACCEPTED_TOKENS, 400),
+)
+EXPECTED = {
+    "frontend_time_to_first_token": 0.05,
+    "frontend_time_to_first_token_p90_estimate": 0.15,  # 80 up to 0.1 s, the 90th half way to 0.2 s
+    "frontend_inter_token_latency": 0.01,
+    "router_overhead": 0.0002,
+    "router_hit_rate": 0.6,
+    "server_input_token_throughput": 1_000.0,
+    "server_output_token_throughput": 500.0,
+    "server_queue_time": 0.03,  # 3 s over 100 requests
+    "server_requests_running": 6.0,  # 3 in each of two engines
+    "server_requests_waiting": 4.0,
+    "server_requests_waiting_max": 6.0,
+    "kv_cache_usage": 0.4,  # 0.7 and 0.1
+    "kv_cache_usage_max": 0.9,
+    "server_preemptions": 4.0,
+    "prefix_cache_hit_rate": 0.25,
+    "external_cache_hit_rate": 0.2,
+    "lmcache_hit_rate": 0.3,
+    "kvbm_matched_tokens": 512.0,
+    "speculation_acceptance_rate": 0.5,
+    "speculation_acceptance_length": 3.0,
+}
+
+
+def seen(series: tuple[Series, ...] = SEEN) -> Recording:
+    return replace(recording([], window_ms=2_000), series=series)
+
+
+def value(name: str, recording: Recording) -> float | Absent:
+    function = CATALOGUE[f"{name}.v1"].value
+    assert function is not None
+    return function(recording, FACTS)
+
+
+def test_every_one_has_an_expected_value() -> None:
+    assert {definition.name for definition in DEFINITIONS} == set(EXPECTED)
+
+
+@pytest.mark.parametrize(("name", "expected"), EXPECTED.items())
+def test_by_hand(name: str, expected: float) -> None:
+    found = value(name, seen())
+    assert type(found) is float
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_without_readings_all_are_absent(name: str) -> None:
+    found = value(name, seen(()))
+    assert isinstance(found, Absent)
+    assert "no server metrics" in found.reason
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_this_server_does_not_state_is_absent(name: str) -> None:
+    found = value(name, seen((rising("frontend.requests", 5, "frontend"),)))
+    assert isinstance(found, Absent)
+    assert "states it" in found.reason
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_engine_that_fell_silent_makes_it_absent(name: str) -> None:
+    """Its readings end in the middle of the window: what the others say is not the whole."""
+    cut = tuple(replace(series, stamps_ns=STAMPS[:2], values=series.values[:2]) for series in SEEN)
+    found = value(name, seen(cut))
+    if name in {"server_requests_waiting_max", "kv_cache_usage_max"}:
+        assert found == pytest.approx(EXPECTED[name]), "a largest reading is what it is"
+    else:
+        assert isinstance(found, Absent)
+        assert "worker-" in found.reason or "frontend" in found.reason
+
+
+def test_without_a_frontend_the_engine_counts() -> None:
+    engines = tuple(series for series in SEEN if series.source != "frontend")
+    assert value("server_input_token_throughput", seen(engines)) == pytest.approx(2_000.0)
+    assert value("server_output_token_throughput", seen(engines)) == pytest.approx(505.0)
+
+
+def test_no_preemption_is_zero_and_not_absent() -> None:
+    assert value("server_preemptions", seen((column(ids.ENGINE_PREEMPTIONS, 0, 0, 0),))) == 0.0
+
+
+def test_nothing_was_looked_up_is_absent_and_not_zero() -> None:
+    still = (column(ids.ENGINE_PREFIX_QUERIES, 5, 5, 5), column(ids.ENGINE_PREFIX_HITS, 1, 1, 1))
+    found = value("prefix_cache_hit_rate", seen(still))
+    assert isinstance(found, Absent)
+    assert "did not rise" in found.reason
+
+
+BETTER = {"server_input_token_throughput", "server_output_token_throughput", "router_hit_rate", "lmcache_hit_rate"}
+BETTER |= {"prefix_cache_hit_rate", "external_cache_hit_rate", "speculation_acceptance_rate", "speculation_acceptance_length"}
+FACTS_ALONE = {"server_requests_running", "kv_cache_usage", "kv_cache_usage_max", "kvbm_matched_tokens"}
+
+
+def test_directions() -> None:
+    for definition in DEFINITIONS:
+        expected = Direction.LOWER_IS_BETTER
+        if definition.name in BETTER:
+            expected = Direction.HIGHER_IS_BETTER
+        elif definition.name in FACTS_ALONE:
+            expected = Direction.NEITHER
+        assert definition.direction is expected, definition.id
