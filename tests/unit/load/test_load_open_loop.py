@@ -107,10 +107,11 @@ def test_sending_never_waits_for_an_answer() -> None:
 
 
 def test_load_goes_on_until_the_last_measured_request_has_ended() -> None:
-    with sse_server(Behaviour(itl_s=0.1), Behaviour()) as server:  # the first request outlives the second by far
+    # The server answers nobody until 8 wait: if load ended with the second, the last measured one, both would time out.
+    with sse_server(Behaviour(hold=8)) as server:
         recording = run(server, at(requests=2, warmup=0))
     unmeasured = [record for record in recording.records if not record.measured]
-    assert len(unmeasured) > 3
+    assert len(unmeasured) >= 6
     assert all(record.error is None or record.error.kind is FailureKind.CANCELLED for record in unmeasured)
     assert [record.error for record in recording.measured] == [None, None]
 
