@@ -68,8 +68,10 @@ class Alarm:
             return first_ns
 
         def woken() -> None:
-            with suppress(BlockingIOError):
+            try:
                 os.read(timer, 8)
+            except BlockingIOError:  # not suppress(): this runs hundreds of times a second
+                pass
             callback()
 
         self._repeating.append(timer)

@@ -109,11 +109,11 @@ def test_a_heart_that_misses_beats_counts_each_of_them() -> None:
 
     asyncio.run(main())
     (heart,) = hearts
-    assert max(heart.lags_ns) >= 47 * MS
-    assert sum(lag >= 1 * MS for lag in heart.lags_ns) >= 23  # one every 2 ms of the stall
+    assert max(heart.lags_ns) >= 50 * MS - PERIOD_NS
+    assert sum(lag >= 1 * MS for lag in heart.lags_ns) >= 11  # one every 4 ms of the stall
     assert min(heart.lags_ns) >= 0
     (start, end), *_ = (stall for stall in heart.stalls if stall[1] - stall[0] > 40 * MS)
-    assert end - start >= 47 * MS + PERIOD_NS
+    assert end - start >= 50 * MS
 
 
 def test_what_repeats_is_never_early_and_leaves_out_what_it_missed() -> None:
