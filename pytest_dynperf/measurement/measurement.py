@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Distribution:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run, summarised. ``problems`` (words for people) make it invalid; an invalid run has no values. ``notes`` are worth knowing and
-    forbid nothing: metrics of a service that could not be read, say.
+    forbid nothing: metrics of a service that could not be read, say. ``parts`` maps the id of a rate to its numerator and denominator.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Run:
     witness: Mapping[str, float]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +61,35 @@ class Measurement:
 
     runs: tuple[Run, ...]
     discarded: tuple[Run, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One run of each arm with the same prompts, one right after the other. A pair with a problem in either run takes no part."""
+
+    candidate: Run
+    control: Run
+    candidate_first: bool
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Those of both runs, each with the arm it belongs to."""
+        arms = (("candidate", self.candidate), ("control", self.control))
+        return tuple(f"{arm}: {problem}" for arm, run in arms for problem in run.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duet:
+    """Pairs of candidate and control, in the order of measurement. ``control`` says in words what the candidate was compared with.
+
+    ``problems`` forbid judging the duet as a whole; ``discarded`` are pairs that were invalid and repeated. ``layout`` is ``side by side``
+    (both deployed throughout) or ``blocks`` (one at a time, in the order ABBA).
+    """
+
+    pairs: tuple[Pair, ...]
+    control: str
+    layout: str = "side by side"
+    control_provenance: Mapping[str, str] = field(default_factory=dict)
+    discarded: tuple[Pair, ...] = ()
     problems: tuple[str, ...] = ()

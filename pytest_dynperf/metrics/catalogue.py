@@ -12,11 +12,13 @@ from pytest_dynperf.metrics.statistic import STATISTICS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_dynperf.metrics.definition import MetricDefinition
+    from pytest_dynperf.metrics.definition import Meaning, MetricDefinition
 
 CATALOGUE: Mapping[str, MetricDefinition] = MappingProxyType(
     {definition.id: definition for family in (throughput, goodput, steady, latency, length, server) for definition in family.DEFINITIONS}
 )
+
+MEANINGS: Mapping[str, Meaning] = MappingProxyType({metric_id: definition.meaning for metric_id, definition in CATALOGUE.items()})
 
 
 def statistics(definition: MetricDefinition) -> tuple[str, ...]:

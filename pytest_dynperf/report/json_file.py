@@ -17,7 +17,7 @@ from pytest_dynperf.report.json_measurement import decode_cell, decode_measureme
 from pytest_dynperf.report.plain import plain_table, take, take_all, take_map, take_optional, take_table
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wording import counts
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ def encode_result(result: CaseResult) -> dict[str, object]:
         "verdict": {
             "outcome": verdict.outcome.text,
             "reasons": list(verdict.reasons),
-            "confirmed": verdict.confirmed,
+            "means": None if verdict.means is None else verdict.means.value,
             "confirmed_by": result.confirmed_by,
         },
         "metrics": _encode_judged_metrics(result),
@@ -146,7 +146,7 @@ def _decode_result(encoded: Mapping[str, object]) -> CaseResult:
             outcome=_outcome(verdict),
             cells=tuple(_decode_cell_verdict(metric) for metric in metrics if metric.get("verdict") is not None),
             reasons=take_all(verdict, "reasons", str),
-            confirmed=take(verdict, "confirmed", bool),
+            means=_means(verdict),
         ),
         measurement=_decode_runs(encoded, metrics),
         confirmation=_decode_runs(confirmation, confirmation_metrics) if confirmation is not None else None,
@@ -183,6 +183,15 @@ def _outcome(table: Mapping[str, object]) -> Outcome:
         msg = f"outcome {text!r} is not one of {', '.join(_OUTCOMES)}"
         raise UsageError(msg)
     return _OUTCOMES[text]
+
+
+def _means(table: Mapping[str, object]) -> Means | None:
+    text = take_optional(table, "means", str)
+    known = {means.value: means for means in Means}
+    if text is not None and text not in known:
+        msg = f"means {text!r} is not one of {', '.join(known)}"
+        raise UsageError(msg)
+    return None if text is None else known[text]
 
 
 def _encode_judged_metrics(result: CaseResult) -> list[dict[str, object]]:

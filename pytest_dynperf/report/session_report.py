@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dynperf.environment import Environment
-    from pytest_dynperf.measurement.measurement import Measurement, Run
+    from pytest_dynperf.measurement.measurement import Duet, Measurement, Run
     from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.verdict.annotations import Annotations
+    from pytest_dynperf.verdict.suspicion import Suspicion
     from pytest_dynperf.verdict.verdict import Verdict
 
 
@@ -21,7 +23,7 @@ class CaseResult:
     """What came of one case. ``measurement`` is the first session of runs, ``confirmation`` the fresh one where a suspect asked for it.
     ``baseline_provenance`` is that of the newest baseline document. ``reproduce`` and ``accept`` are commands. ``records`` and ``logs`` are
     paths relative to the run directory. ``unknown_metrics`` maps a metric id that this version does not know to unit symbol and direction
-    as the file stated them.
+    as the file stated them. ``duet`` holds the pairs where a control decided. ``suspicions`` of a regression, the strongest first.
     """
 
     case: Case
@@ -38,6 +40,8 @@ class CaseResult:
     logs: tuple[str, ...] = ()
     confirmed_by: str = ""
     unknown_metrics: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    duet: Duet | None = None
+    suspicions: tuple[Suspicion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class SessionReport:
     run_directory: str
     accepted: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    annotations: Annotations | None = None
 
     @property
     def complete(self) -> bool:

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """``tolerance`` is a fraction (0.03). A gate that is not ``decisive`` is judged for the reader and never decides the case."""
+    """``tolerance`` is a fraction (0.03): of the baseline's value, and for a rate of the whole (0.03 is three points). A gate that is not
+    ``decisive`` is judged for the reader and never decides the case. ``required``: the case is invalid where the cell has too few values
+    to be judged (p95 needs 100 a run, p99 1,000); else such a cell is only shown. ``exact``: a count of a deterministic workload, which
+    must be the same in every run.
+    """
 
     cell: Cell
     tolerance: float
     decisive: bool = True
+    required: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

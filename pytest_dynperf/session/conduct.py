@@ -154,7 +154,7 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     """Judge, and measure a fresh session where a suspect asks for it."""
     verdict, documents = first_look(case, measured, conduct.settings.baselines)
     provenance = documents[-1].provenance if documents else {}
-    if next_step(verdict) is Step.ENOUGH:
+    if next_step(verdict).step is Step.ENOUGH:
         return Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance)
     return _confirmed(case, verdict, documents, conduct, provenance)
 

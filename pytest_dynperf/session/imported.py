@@ -136,7 +136,7 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
     measured = _measured(case, runs, "run", request, settings)
     confirmation = _measured(case, fresh, "fresh", request, settings) if fresh else None
     verdict, documents = first_look(case, measured, settings.baselines)
-    decided = next_step(verdict) is Step.FRESH_SESSION and confirmation is not None
+    decided = next_step(verdict).step is Step.FRESH_SESSION and confirmation is not None
     if decided and confirmation is not None:
         verdict = confirm(verdict, confirmation.measurement, documents, case.expectation)
     return CaseResult(
@@ -232,6 +232,6 @@ def _notes(verdict: Verdict, runs: Sequence[ForeignRun], *, decided: bool) -> tu
     seeds = {run.asked.random_seed for run in runs}
     if len(runs) > 1 and len(seeds) == 1 and None not in seeds:
         notes.append(f"every run asked the same prompts (random seed {seeds.pop()}): from the second run on, a prefix cache is warm")
-    if next_step(verdict) is Step.FRESH_SESSION and not decided:
+    if next_step(verdict).step is Step.FRESH_SESSION and not decided:
         notes.append("the files of a second session, measured after a restart, decide a suspect: give them with --fresh")
     return tuple(notes)

@@ -27,7 +27,11 @@ ASSUMED_S_PER_INPUT_TOKEN = 0.0002
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the options, ini keys and environment of one invocation ask for. ``seed`` makes every prompt of the session."""
+    """What the options, ini keys and environment of one invocation ask for. ``seed`` makes every prompt of the session.
+
+    ``control`` are the texts of ``--dynperf-control``, ``budget_s`` is the time for measuring beyond the first session of each case
+    (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction.
+    """
 
     session_id: str
     stamp: str
@@ -48,6 +52,9 @@ class Settings:
     update: Literal["off", "write", "dry-run"] = "off"
     accept_regression: str | None = None
     strict: bool = False
+    control: tuple[str, ...] = ()
+    budget_s: float | None = None
+    detect: float | None = None
     lease_wait_s: float = 0.0
 
     @property

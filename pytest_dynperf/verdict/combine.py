@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ def unjudged(gate: Gate, reason: str, values: tuple[float, ...] = ()) -> CellVer
     )
 
 
-def of_case(cells: Sequence[CellVerdict], *, confirmed: bool = False, reasons: Sequence[str] = ()) -> Verdict:
+def of_case(cells: Sequence[CellVerdict], *, means: Means | None = None, reasons: Sequence[str] = ()) -> Verdict:
     """The verdict of a case: the worst outcome of its decisive cells, *invalid* where none is decisive.
 
     ``reasons`` come first; those of the decisive cells follow, the worst cell first.
@@ -44,5 +44,5 @@ def of_case(cells: Sequence[CellVerdict], *, confirmed: bool = False, reasons: S
         outcome=worst(cell.outcome for cell in decisive),
         cells=tuple(cells),
         reasons=(*reasons, *(f"{cell.cell}: {reason}" for cell in decisive for reason in cell.reasons)),
-        confirmed=confirmed,
+        means=means,
     )

@@ -9,7 +9,7 @@ from pytest_dynperf.scenario.expectation import Gate
 from pytest_dynperf.verdict.combine import NOT_COUNTED, of_case, unjudged
 from pytest_dynperf.verdict.judge import or_invalid
 from pytest_dynperf.verdict.noise import decision_limit
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 from pytest_dynperf.verdict.weigh import candidate_values, compared, flaws, weigh
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def _confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], 
     reasons = flaws(fresh, expectation)
     if reasons:
         cells = [_unusable(cell) if cell.suspect else cell for cell in first.cells]
-        return of_case(cells, confirmed=True, reasons=tuple(f"fresh session: {reason}" for reason in reasons))
+        return of_case(cells, means=Means.FRESH_SESSION, reasons=tuple(f"fresh session: {reason}" for reason in reasons))
     cells = [_decided(cell, fresh, documents) if cell.suspect else cell for cell in first.cells]
-    return of_case(cells, confirmed=True)
+    return of_case(cells, means=Means.FRESH_SESSION)
 
 
 def _unusable(cell: CellVerdict) -> CellVerdict:

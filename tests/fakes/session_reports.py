@@ -17,7 +17,7 @@ from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.scenario.traffic import Traffic
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,7 +153,12 @@ def a_result(concurrency: int = 4, outcome: Outcome = Outcome.UNCHANGED, *, fact
     return CaseResult(
         case=case,
         node_id=f"suites/{case.suite}/test_{case.suite}.py::test_case[{case.case_id}]",
-        verdict=Verdict(outcome=outcome, cells=cells, reasons=reasons.get(outcome, ()), confirmed=outcome is Outcome.REGRESSED),
+        verdict=Verdict(
+            outcome=outcome,
+            cells=cells,
+            reasons=reasons.get(outcome, ()),
+            means=Means.FRESH_SESSION if outcome is Outcome.REGRESSED else None,
+        ),
         measurement=measurement,
         confirmation=a_measurement(concurrency, factor) if outcome is Outcome.REGRESSED else None,
         environment=an_environment(),

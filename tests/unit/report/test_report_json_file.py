@@ -23,7 +23,7 @@ from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.scenario.traffic import Traffic
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 from tests.fakes.session_reports import a_case, a_measurement, a_regressed_sweep, a_report, a_result, a_run, every_outcome, the_values
 
 TEXT = st.text(max_size=12)
@@ -147,7 +147,7 @@ RESULTS = st.builds(
         outcome=st.sampled_from(Outcome),
         cells=st.lists(CELL_VERDICTS, max_size=4, unique_by=lambda cell: cell.cell).map(tuple),
         reasons=tuples(TEXT),
-        confirmed=st.booleans(),
+        means=st.sampled_from([None, *Means]),
     ),
     measurement=st.none() | MEASUREMENTS,
     confirmation=st.none() | MEASUREMENTS,

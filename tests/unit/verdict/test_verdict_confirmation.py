@@ -55,7 +55,7 @@ def test_twice_worse_is_regressed() -> None:
     assert itl.limit == pytest.approx(0.035045, abs=1e-5)
     assert verdict.confirmed
     assert itl.suspect
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
     assert "fresh session" in verdict.reasons[0]
 
 
@@ -64,7 +64,7 @@ def test_once_worse_is_inconclusive_and_never_unchanged_or_improved(fresh: float
     verdict = both(first(itl=1.2), measured(itl=fresh))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.confirmed
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
     assert "did not confirm" in verdict.reasons[0]
 
 
@@ -95,7 +95,7 @@ def test_an_invalid_fresh_session_is_invalid() -> None:
         assert verdict.outcome is Outcome.INVALID
         assert outcomes(verdict)[ITL] is Outcome.INVALID
         assert verdict.reasons[0].startswith("fresh session:")
-        assert next_step(verdict) is Step.ENOUGH
+        assert next_step(verdict).step is Step.ENOUGH
 
 
 def test_a_fresh_session_without_the_cell_is_invalid() -> None:
@@ -126,13 +126,13 @@ def test_a_crash_is_invalid() -> None:
     verdict = confirm(first(itl=1.2), measured(itl=1.2), (object(),), EXPECTED)  # type: ignore[arg-type]
     assert verdict.outcome is Outcome.INVALID
     assert "AttributeError" in verdict.reasons[0]
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
 
 
 def test_invalid_beside_suspect_still_asks_and_the_worse_wins() -> None:
     broken = measurement_of({**GOOD, ITL: (0.012,) * 3, TTFT: (0.0, 0.0, 0.0)})
     suspect = judge(broken, Found(documents=DOCUMENTS), EXPECTED, key=KEY)
     assert suspect.outcome is Outcome.INVALID
-    assert next_step(suspect) is Step.FRESH_SESSION
+    assert next_step(suspect).step is Step.FRESH_SESSION
     assert both(suspect, measured(itl=1.2)).outcome is Outcome.REGRESSED
     assert both(suspect, measured()).outcome is Outcome.INVALID

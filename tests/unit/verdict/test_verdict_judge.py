@@ -70,7 +70,7 @@ def test_suspect_is_inconclusive_and_asks_for_a_fresh_session(cell: Cell) -> Non
     verdict = judged(scaled(cell, 0.8 if cell is THROUGHPUT else 1.25))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert [item.cell for item in verdict.cells if item.suspect] == [cell]
-    assert next_step(verdict) is Step.FRESH_SESSION
+    assert next_step(verdict).step is Step.FRESH_SESSION
     assert verdict.reasons[0].startswith(str(cell))
     assert not any(item.underpowered for item in verdict.cells if item.suspect)
 
@@ -89,7 +89,7 @@ def test_improved(cell: Cell) -> None:
     assert item.delta is not None
     assert item.limit is not None
     assert item.delta < item.limit < 0
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
     assert "--update-baselines" in verdict.reasons[0]
 
 
@@ -210,7 +210,7 @@ def test_invalid(name: str) -> None:
     verdict = judged(measurement, found, expectation)
     assert verdict.outcome is Outcome.INVALID
     assert text in verdict.reasons[0]
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
 
 
 def test_a_crash_is_invalid_and_says_so() -> None:
@@ -255,7 +255,7 @@ def test_a_gate_that_is_not_decisive_neither_triggers_nor_counts() -> None:
     shown = verdict.cells[3]
     assert (shown.outcome, shown.suspect, shown.decisive) == (Outcome.INCONCLUSIVE, True, False)
     assert "not decisive" in shown.reasons[0]
-    assert next_step(verdict) is Step.ENOUGH
+    assert next_step(verdict).step is Step.ENOUGH
     assert not any("request_latency" in reason for reason in verdict.reasons)
 
 
