@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,13 +16,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineRun:
-    """One run of the accepted session; fields as in :class:`~pytest_dynperf.measurement.measurement.Run`."""
+    """One run of the accepted session; fields as in :class:`~pytest_dynperf.measurement.measurement.Run`. ``parts`` maps the id of a rate
+    to its numerator and denominator; empty in what was written without it (schema 1).
+    """
 
     values: Mapping[Cell, float]
     distributions: Mapping[str, Distribution]
     requests: int
     errors: int
     duration_s: float
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
