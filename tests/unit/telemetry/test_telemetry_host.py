@@ -21,7 +21,7 @@ def test_counters_grow_with_the_clock_and_with_work() -> None:
 
 
 def times(**values: float) -> object:
-    return namedtuple("scputimes", values)(**values)  # noqa: PYI024 as psutil does it
+    return namedtuple("scputimes", values)(**values)
 
 
 def test_time_of_guests_counts_once_and_waiting_is_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,4 +44,4 @@ def test_nothing_is_said_of_little(witness: dict[str, float], said: tuple[str, .
 
 def test_much_is_said() -> None:
     (note,) = stolen_note({CAPACITY: 100.0, STOLEN: 14.2, BUSY: 50.0})
-    assert "14% of this machine's CPU time" in note
+    assert "14 % of this machine's CPU time" in note
