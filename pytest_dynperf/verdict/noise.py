@@ -1,7 +1,7 @@
 """How far a session lies from its baseline, and how far sessions lie apart by chance alone.
 
-Values are compared as natural logarithms, signed so that + is worse. The run is the statistical unit: a session counts with the median of
-its runs, and what scatters is sessions. Repetitions inside one session cannot see that, so the spread between baseline sessions is blended
+Values are compared on a scale (``scale``: logarithms, log odds or points), signed so that + is worse. The run is the statistical unit: a
+session counts with the median of its runs, and what scatters is sessions. Repetitions inside one session cannot see that, so the spread between baseline sessions is blended
 with a prior, and never falls below what the runs of one session already show.
 """
 
@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING
 
 from scipy.special import stdtr, stdtrit
 
+from pytest_dynperf.verdict.scale import Reading, Ruler
+from pytest_dynperf.verdict.verdict import Scale
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+SCREEN_QUANTILE = 0.80
+DUET_SCREEN_QUANTILE = 0.75  # a false suspect costs a few pairs there, not a redeploy and a session
 
 _PRIOR_WEIGHT = 4  # the prior counts like four sessions of history
 _CLIP_FROM = 4  # sessions: below it there is no telling which one is the outlier
@@ -28,12 +34,12 @@ _POWER_QUANTILE = 0.86  # t(.80) at the degrees of freedom in question: 80 % of 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Candidate minus baseline in signed logarithms, with its standard error and degrees of freedom K + 3.
+    """Candidate minus baseline on the scale of ``ruler``, with its standard error and degrees of freedom K + 3.
 
-    ``candidate``, ``baseline`` and ``history`` (one per session) are medians in signed logarithms; ``sign`` turns them back.
+    ``candidate``, ``baseline`` and ``history`` (one per session) are medians, signed; ``ruler`` turns them back.
     """
 
-    sign: int
+    ruler: Ruler
     candidate: float
     baseline: float
     history: tuple[float, ...]
@@ -54,28 +60,43 @@ class Comparison:
         """t(quantile, degrees) times the standard error."""
         return float(stdtrit(self.degrees, quantile)) * self.standard_error
 
-    def in_unit(self, signed_log: float) -> float:
-        """A signed logarithm as a value of the metric."""
-        return math.exp(self.sign * signed_log)
+    def in_unit(self, signed: float) -> float:
+        """A signed value of the scale as a value of the metric."""
+        return self.ruler.in_unit(signed)
+
+    def allowed(self, tolerance: float) -> float:
+        """A tolerance on the scale: how far the baseline is from what is so much worse."""
+        return self.ruler.allowed(tolerance, self.baseline)
 
 
 def compare(candidate: Sequence[float], sessions: Sequence[Sequence[float]], *, sign: int, prior_sd: float) -> Comparison:
-    """``candidate``: at least two values, one per run; ``sessions``: the same for each baseline session, oldest first, at least one.
+    """Of magnitudes. ``candidate``: at least two values, one per run; ``sessions``: the same for each baseline session, oldest first, at
+    least one.
 
     :raises ValueError: for values that are not positive and finite, and where there are too few.
+    """
+    logs = Ruler(scale=Scale.LOG, sign=sign, prior_sd=prior_sd)
+    return compare_readings(logs, [Reading(value) for value in candidate], [[Reading(value) for value in runs] for runs in sessions])
+
+
+def compare_readings(ruler: Ruler, candidate: Sequence[Reading], sessions: Sequence[Sequence[Reading]]) -> Comparison:
+    """As :func:`compare`, on any scale.
+
+    :raises ValueError: for readings that the ruler refuses, where there are too few, and for a prior that is not positive: nothing is
+        free of noise.
     """
     if not sessions or any(len(runs) < 2 for runs in (candidate, *sessions)):
         msg = "a comparison needs a baseline session, and two runs in every session"
         raise ValueError(msg)
-    if not all(math.isfinite(value) and value > 0 for runs in (candidate, *sessions) for value in runs):
-        msg = "values that are not positive and finite have no logarithm to compare"
+    if not (math.isfinite(ruler.prior_sd) and ruler.prior_sd > 0):
+        msg = f"a prior of {ruler.prior_sd} says nothing of the noise; it must be positive and finite"
         raise ValueError(msg)
-    logs = [[sign * math.log(value) for value in runs] for runs in sessions]
-    ours = [sign * math.log(value) for value in candidate]
-    history = tuple(median(runs) for runs in logs)
-    variance = max(_between(history, prior_sd), _within([*logs, ours]))
+    theirs = [[ruler.read(reading) for reading in runs] for runs in sessions]
+    ours = [ruler.read(reading) for reading in candidate]
+    history = tuple(median(runs) for runs in theirs)
+    variance = max(_between(history, ruler.prior_sd), _within([*theirs, ours]))
     return Comparison(
-        sign=sign,
+        ruler=ruler,
         candidate=median(ours),
         baseline=median(history),
         history=history,
@@ -114,21 +135,29 @@ def _variance(values: Sequence[float]) -> float:
 # ---- what delta is held against
 
 
-def screen_limit(comparison: Comparison, tolerance: float) -> float:
-    """max(tolerance / 2, t(.80) se): above it a cell is suspect."""
-    return max(tolerance / 2, comparison.margin(0.80))
+def screen_limit(comparison: Comparison, tolerance: float, *, duet: bool = False) -> float:
+    """max(tolerance / 2, t(.80) se): above it a cell is suspect. Where a ``duet`` can follow it is stricter: t(.75)."""
+    return max(comparison.allowed(tolerance / 2), comparison.margin(DUET_SCREEN_QUANTILE if duet else SCREEN_QUANTILE))
 
 
 def decision_limit(comparison: Comparison, tolerance: float) -> float:
-    """max(log(1 + tolerance), t(.995) se): above it a fresh session confirms a suspect, below its negative a cell is improved."""
-    return max(math.log1p(tolerance), comparison.margin(0.995))
+    """max(log(1 + tolerance), t(.995) se): above it a fresh session confirms a suspect, below its negative a cell is improved.
+
+    For a rate the tolerance on its scale takes the place of the logarithm.
+    """
+    return max(whole_tolerance(comparison, tolerance), comparison.margin(0.995))
+
+
+def whole_tolerance(comparison: Comparison, tolerance: float) -> float:
+    """What a change of exactly ``tolerance`` amounts to on the scale: log(1 + tolerance) for a magnitude."""
+    return math.log1p(tolerance) if comparison.ruler.scale is Scale.LOG else comparison.allowed(tolerance)
 
 
 def shows_not_worse(comparison: Comparison, tolerance: float) -> bool:
     """Whether delta + t(.95) se stays below the tolerance. Where it does not, *unchanged* is underpowered."""
-    return comparison.delta + comparison.margin(0.95) < tolerance
+    return comparison.delta + comparison.margin(0.95) < comparison.allowed(tolerance)
 
 
 def minimum_detectable(comparison: Comparison, tolerance: float) -> float:
-    """The smallest regression, as a logarithm, that is found with 80 % power: the decision limit + .86 se."""
+    """The smallest regression, on the scale, that is found with 80 % power: the decision limit + .86 se."""
     return decision_limit(comparison, tolerance) + _POWER_QUANTILE * comparison.standard_error
