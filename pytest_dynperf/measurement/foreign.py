@@ -35,6 +35,7 @@ SAME = 0.01
 
 THROUGHPUT = Cell("output_token_throughput.v1", "value")
 PER_GPU = Cell("output_token_throughput_per_gpu.v1", "value")
+ERROR_RATE = Cell("request_error_rate.v1", "value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,7 @@ def to_run(
         ),
         witness={},
         problems=problems,
+        parts={ERROR_RATE.metric: (float(foreign.errors), float(foreign.requests))} if ERROR_RATE in values else {},
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def summarise(recording: Recording, *, traffic: Traffic, expectation: Expectation, facts: RunFacts) -> Run:
     """All cells of the catalogue for one run; each is either in ``values`` or in ``absent``.
 
-    The objectives are those of ``expectation``, whatever ``facts`` holds. A run with problems has no values and no distributions: what
+    The objectives are those of ``expectation``, whatever ``facts`` holds. A run with problems has no values, no distributions and no parts: what
     must not be judged cannot be judged by accident.
     """
     flaws = problems(recording, traffic, expectation)
@@ -46,22 +46,28 @@ def summarise(recording: Recording, *, traffic: Traffic, expectation: Expectatio
         certificate=recording.certificate,
         witness=dict(recording.witness),
         problems=flaws,
+        parts=found.parts,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """What the catalogue gives for one recording; each cell is either in ``values`` or in ``absent``."""
+    """What the catalogue gives for one recording; each cell is either in ``values`` or in ``absent``. ``parts`` has every rate that is in
+    ``values``.
+    """
 
     values: dict[Cell, float] = field(default_factory=dict)
     absent: dict[Cell, Absent] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def cells_of(recording: Recording, facts: RunFacts) -> Cells:
     """All cells, whether the run may be judged or not. Costs about 15 passes over the records."""
     found = Cells()
     for definition in CATALOGUE.values():
+        if definition.parts is not None and not isinstance(parts := definition.parts(recording, facts), Absent):
+            found.parts[definition.id] = (float(parts[0]), float(parts[1]))
         samples = definition.samples(recording) if definition.samples is not None else None
         if samples is not None and len(samples):
             found.distributions[definition.id] = distribution(samples)

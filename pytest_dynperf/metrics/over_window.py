@@ -72,14 +72,20 @@ def total(recording: Recording, series_id: str) -> Increase | Absent:
     return Increase(value, lowest, highest)
 
 
-def ratio(recording: Recording, part: str, whole: str) -> float | Absent:
-    """Increase of ``part`` / increase of ``whole``. Absent where ``whole`` did not rise."""
+def both(recording: Recording, part: str, whole: str) -> tuple[float, float] | Absent:
+    """Increase of ``part`` and increase of ``whole``. Absent where ``whole`` did not rise."""
     of_part, of_whole = total(recording, part), total(recording, whole)
     if isinstance(of_whole, Absent):
         return of_whole
     if isinstance(of_part, Absent):
         return of_part
-    return of_part.value / of_whole.value if of_whole.value > 0 else Absent(f"{whole} did not rise within the window")
+    return (of_part.value, of_whole.value) if of_whole.value > 0 else Absent(f"{whole} did not rise within the window")
+
+
+def ratio(recording: Recording, part: str, whole: str) -> float | Absent:
+    """Increase of ``part`` / increase of ``whole``. Absent where ``whole`` did not rise."""
+    found = both(recording, part, whole)
+    return found if isinstance(found, Absent) else found[0] / found[1]
 
 
 def histogram_mean(recording: Recording, series_id: str) -> float | Absent:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_dynperf.metrics import series_ids as ids
-from pytest_dynperf.metrics.definition import MetricDefinition
-from pytest_dynperf.metrics.over_window import histogram_mean, largest, of_id, quantile_estimate, ratio, time_mean, total
+from pytest_dynperf.metrics.definition import Kind, MetricDefinition
+from pytest_dynperf.metrics.over_window import both, histogram_mean, largest, of_id, quantile_estimate, ratio, time_mean, total
 from pytest_dynperf.quantity import Absent, Direction, Unit
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.observation.series import Series
 
     Value = Callable[[Recording, RunFacts], float | Absent]
+    Parts = Callable[[Recording, RunFacts], tuple[float, float] | Absent]
 
 
 def _mean_of(*series_ids: str) -> Value:
@@ -35,11 +36,11 @@ def _mean_of(*series_ids: str) -> Value:
     return value
 
 
-def _ratio_of(part: str, whole: str) -> Value:
-    def value(recording: Recording, _facts: RunFacts) -> float | Absent:
-        return ratio(recording, part, whole)
+def _parts_of(part: str, whole: str) -> Parts:
+    def parts(recording: Recording, _facts: RunFacts) -> tuple[float, float] | Absent:
+        return both(recording, part, whole)
 
-    return value
+    return parts
 
 
 def _increase_of(series_id: str) -> Value:
@@ -92,9 +93,43 @@ def first_token_p90_estimate(recording: Recording, _facts: RunFacts) -> float | 
     return quantile_estimate(recording, ids.FRONTEND_TIME_TO_FIRST_TOKEN, 0.9)
 
 
-def _definition(name: str, unit: Unit, direction: Direction, *, formula: str, source: str, value: Value) -> MetricDefinition:
+def _definition(
+    name: str, unit: Unit, direction: Direction, *, formula: str, source: str, value: Value, kind: Kind = Kind.MAGNITUDE
+) -> MetricDefinition:
     return MetricDefinition(
-        id=f"{name}.v1", unit=unit, direction=direction, formula=formula, source=f"Prometheus: {source}", prior_sd=0.04, value=value
+        id=f"{name}.v1",
+        unit=unit,
+        direction=direction,
+        formula=formula,
+        source=f"Prometheus: {source}",
+        prior_sd=0.04,
+        kind=kind,
+        value=value,
+    )
+
+
+_ONE_POINT, _TWO_POINTS = 0.04, 0.08
+"""Log odds of sessions that scatter by one or two points around one half (p(1 - p) = 1/4 there). A guess, as every prior: which tokens a
+draft gets right depends on the prompts alone, so one point; what is still in a cache depends on what happened to be evicted, and where the
+router sent a request on what was in flight, so two.
+"""
+
+
+def _rate(name: str, *, formula: str, source: str, parts: Parts, prior_sd: float = _TWO_POINTS) -> MetricDefinition:
+    def value(recording: Recording, facts: RunFacts) -> float | Absent:
+        found = parts(recording, facts)
+        return found if isinstance(found, Absent) else found[0] / found[1]
+
+    return MetricDefinition(
+        id=f"{name}.v1",
+        unit=Unit.RATIO,
+        direction=Direction.HIGHER_IS_BETTER,
+        formula=formula,
+        source=f"Prometheus: {source}",
+        prior_sd=prior_sd,
+        kind=Kind.RATE,
+        value=value,
+        parts=parts,
     )
 
 
@@ -137,13 +172,11 @@ FRONTEND = (
         source="dynamo_router_overhead_total_ms",
         value=_mean_of(ids.ROUTER_OVERHEAD),
     ),
-    _definition(
+    _rate(
         "router_hit_rate",
-        _RATIO,
-        _HIGHER,
         formula="Δsum / Δcount of the share of a prompt that the KV router expects in the cache of the worker it chose",
         source="dynamo_component_router_kv_hit_rate",
-        value=_mean_of(ids.ROUTER_HIT_RATE),
+        parts=_parts_of(ids.ROUTER_HIT_RATE + ids.SUM, ids.ROUTER_HIT_RATE + ids.COUNT),
     ),
     _definition(
         "server_input_token_throughput",
@@ -219,33 +252,28 @@ ENGINE = (
         formula="Δ of preemptions, over all engines; a request counts each time",
         source="vllm:num_preemptions_total",
         value=_increase_of(ids.ENGINE_PREEMPTIONS),
+        kind=Kind.COUNT,
     ),
 )
 
 CACHE = (
-    _definition(
+    _rate(
         "prefix_cache_hit_rate",
-        _RATIO,
-        _HIGHER,
         formula="Δ tokens found in the device's prefix cache / Δ tokens looked up",
         source="vllm:prefix_cache_hits_total, vllm:prefix_cache_queries_total",
-        value=_ratio_of(ids.ENGINE_PREFIX_HITS, ids.ENGINE_PREFIX_QUERIES),
+        parts=_parts_of(ids.ENGINE_PREFIX_HITS, ids.ENGINE_PREFIX_QUERIES),
     ),
-    _definition(
+    _rate(
         "external_cache_hit_rate",
-        _RATIO,
-        _HIGHER,
         formula="Δ tokens that a KV connector found / Δ tokens that it was asked for",
         source="vllm:external_prefix_cache_hits_total, vllm:external_prefix_cache_queries_total",
-        value=_ratio_of(ids.ENGINE_EXTERNAL_HITS, ids.ENGINE_EXTERNAL_QUERIES),
+        parts=_parts_of(ids.ENGINE_EXTERNAL_HITS, ids.ENGINE_EXTERNAL_QUERIES),
     ),
-    _definition(
+    _rate(
         "lmcache_hit_rate",
-        _RATIO,
-        _HIGHER,
         formula="Δ tokens found / Δ tokens looked up, by LMCache itself",
         source="lmcache_mp_lookup_hit_tokens_total, lmcache_mp_lookup_requested_tokens_total",
-        value=_ratio_of(ids.LMCACHE_HIT_TOKENS, ids.LMCACHE_REQUESTED_TOKENS),
+        parts=_parts_of(ids.LMCACHE_HIT_TOKENS, ids.LMCACHE_REQUESTED_TOKENS),
     ),
     _definition(
         "kvbm_matched_tokens",
@@ -254,17 +282,17 @@ CACHE = (
         formula="Δ of tokens that KVBM found in its tiers",
         source="kvbm_matched_tokens",
         value=_increase_of(ids.KVBM_MATCHED_TOKENS),
+        kind=Kind.COUNT,
     ),
 )
 
 SPECULATION = (
-    _definition(
+    _rate(
         "speculation_acceptance_rate",
-        _RATIO,
-        _HIGHER,
         formula="Δ accepted tokens / Δ drafted tokens",
         source="vllm:spec_decode_num_accepted_tokens_total, vllm:spec_decode_num_draft_tokens_total",
-        value=_ratio_of(ids.ENGINE_ACCEPTED_TOKENS, ids.ENGINE_DRAFT_TOKENS),
+        parts=_parts_of(ids.ENGINE_ACCEPTED_TOKENS, ids.ENGINE_DRAFT_TOKENS),
+        prior_sd=_ONE_POINT,
     ),
     _definition(
         "speculation_acceptance_length",

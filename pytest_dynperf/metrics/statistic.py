@@ -25,6 +25,11 @@ PERCENTILES = ("p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p99
 _MINIMUM_SAMPLES: Mapping[str, int] = {"p90": 10, "p95": 100, "p99": 1_000, "p99.9": 10_000}
 
 
+def least_samples(name: str) -> int:
+    """How many samples of one run the statistic ``name`` needs; 1 where it is no tail."""
+    return _MINIMUM_SAMPLES.get(name, 1)
+
+
 def statistic(samples: NDArray[np.float64], name: str) -> float | Absent:
     """``mean`` or the percentile ``pNN`` of ``samples``, in their unit.
 
@@ -39,7 +44,7 @@ def statistic(samples: NDArray[np.float64], name: str) -> float | Absent:
         return Absent("there are no samples")
     if name == "mean":
         return float(np.mean(samples))
-    needed = _MINIMUM_SAMPLES.get(name, 1)
+    needed = least_samples(name)
     if len(samples) < needed:
         return Absent(f"{name} needs {needed} samples, found {len(samples)}")
     return float(np.percentile(samples, float(name[1:])))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.metrics.definition import MetricDefinition
+from pytest_dynperf.metrics.definition import Kind, MetricDefinition
 from pytest_dynperf.metrics.success import successful
 from pytest_dynperf.quantity import Absent, Direction, Unit
 
@@ -53,12 +53,18 @@ def output_tokens_per_second_per_gpu(recording: Recording, facts: RunFacts) -> f
     return total if isinstance(total, Absent) else total / facts.gpu_count
 
 
-def error_share(recording: Recording, _facts: RunFacts) -> float | Absent:
-    """Failed measured requests / measured requests, as a fraction. Absent where nothing was measured."""
+def errors_of_all(recording: Recording, _facts: RunFacts) -> tuple[float, float] | Absent:
+    """How many measured requests failed, and how many were measured. Absent where none was."""
     measured = recording.measured
     if not measured:
         return Absent("no request was measured")
-    return sum(record.error is not None for record in measured) / len(measured)
+    return float(sum(record.error is not None for record in measured)), float(len(measured))
+
+
+def error_share(recording: Recording, facts: RunFacts) -> float | Absent:
+    """Failed measured requests / measured requests, as a fraction. Absent where nothing was measured."""
+    found = errors_of_all(recording, facts)
+    return found if isinstance(found, Absent) else found[0] / found[1]
 
 
 OUTPUT_TOKEN_THROUGHPUT = MetricDefinition(
@@ -94,8 +100,11 @@ REQUEST_ERROR_RATE = MetricDefinition(
     direction=Direction.LOWER_IS_BETTER,
     formula="failed measured requests / measured requests; bounded by max_error_share, not gated by default",
     source="load generator; AIPerf request_error_rate (there in %)",
-    prior_sd=0.02,
+    # Log odds. Failures come together (a queue that is full, a worker that restarts), so sessions without any change may differ by half.
+    prior_sd=0.5,
+    kind=Kind.RATE,
     value=error_share,
+    parts=errors_of_all,
 )
 
 DEFINITIONS = (OUTPUT_TOKEN_THROUGHPUT, REQUEST_THROUGHPUT, OUTPUT_TOKEN_THROUGHPUT_PER_GPU, REQUEST_ERROR_RATE)

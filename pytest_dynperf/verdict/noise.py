@@ -1,8 +1,8 @@
 """How far a session lies from its baseline, and how far sessions lie apart by chance alone.
 
 Values are compared on a scale (``scale``: logarithms, log odds or points), signed so that + is worse. The run is the statistical unit: a
-session counts with the median of its runs, and what scatters is sessions. Repetitions inside one session cannot see that, so the spread between baseline sessions is blended
-with a prior, and never falls below what the runs of one session already show.
+session counts with the median of its runs, and what scatters is sessions. Repetitions inside one session cannot see that, so the spread
+between baseline sessions is blended with a prior, and never falls below what the runs of one session already show.
 """
 
 from __future__ import annotations
