@@ -1,4 +1,4 @@
-"""One accepted session of one case: what a baseline file holds. Schema 1."""
+"""One accepted session of one case: what a baseline file holds. Schema 2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.measurement.measurement import Distribution
     from pytest_dynperf.metrics.definition import Cell
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,8 @@ class Baseline:
     """``key`` binds comparability (environment key plus topology shape, workload hash, model); ``provenance`` explains.
 
     ``stamp`` is UTC, ``20261121T070501Z``. ``epoch`` grows when a regression is accepted, with its ``reason``; only the newest epoch of a
-    case is compared with. ``units`` maps metric ids to unit symbols.
+    case is compared with. ``units`` maps metric ids to unit symbols. ``unknown_metrics`` maps those ids that the catalogue does not know to
+    direction and kind as the file states them, ``None`` where it does not.
     """
 
     suite: str
@@ -47,3 +48,4 @@ class Baseline:
     runs: tuple[BaselineRun, ...]
     epoch: int = 0
     reason: str | None = None
+    unknown_metrics: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """``documents``: same key, newest epoch, at most the ten newest, oldest first. ``others``: every document of the case under another
-    key, oldest first.
+    key, oldest first. ``anchor``: the document under the same key, of whatever epoch, that people marked as the one to measure drift
+    against; it may be among ``documents`` or older than all of them.
     """
 
     documents: tuple[Baseline, ...] = ()
     others: tuple[Baseline, ...] = ()
+    anchor: Baseline | None = None
 
 
 def difference(found: Found, key: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

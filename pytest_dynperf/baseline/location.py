@@ -18,6 +18,15 @@ def document_path(root: Path, baseline: Baseline) -> Path:
     return directory / f"{safe_name(f'{baseline.stamp}-{baseline.session_id}')}.json"
 
 
+def mark_path(document: Path) -> Path:
+    """The mark beside a document that makes it the anchor of its case."""
+    return document.with_name(f"{document.name.removesuffix('.json')}.anchor")
+
+
 def document_pattern(suite: str, case_id: str) -> str:
     """Glob pattern, relative to the root, of the documents of a case in every environment, without hidden (half-written) files."""
     return f"[!.]*/{safe_name(suite)}/{safe_name(case_id)}/[!.]*.json"
+
+
+ALL_DOCUMENTS = "[!.]*/[!.]*/[!.]*/[!.]*.json"
+"""Glob pattern, relative to the root, of every document of every case."""

@@ -58,7 +58,7 @@ def propose(
     if not environment.may_be_baseline:
         msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
         raise BaselineError(msg)
-    metrics = {cell.metric for run in measurement.runs for cell in run.values} | {m for run in measurement.runs for m in run.distributions}
+    metrics = {metric for run in measurement.runs for metric in (*(cell.metric for cell in run.values), *run.distributions, *run.parts)}
     return Baseline(
         suite=case.suite,
         case_id=case.case_id,
@@ -75,6 +75,7 @@ def propose(
                 requests=run.requests,
                 errors=run.errors,
                 duration_s=run.duration_s,
+                parts=dict(run.parts),
             )
             for run in measurement.runs
         ),

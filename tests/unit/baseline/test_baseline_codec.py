@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ runs = st.builds(
     requests=st.integers(0, 10**12),
     errors=st.integers(0, 10**12),
     duration_s=numbers,
+    parts=st.dictionaries(st.sampled_from(sorted(CATALOGUE)), st.tuples(st.floats(0, 1e12), st.floats(0, 1e12)), max_size=2),
 )
 documents = st.builds(
     Baseline,
@@ -72,9 +74,12 @@ def test_text_is_for_people_and_for_diffs() -> None:
     assert text.endswith("}\n")
     table = json.loads(text)
     assert list(table) == sorted(table)
-    assert table["schema"] == 1
+    assert table["schema"] == 2
     assert table["runs"][0]["values"] == {"output_token_throughput.v1/value": 96.0, "time_to_first_token.v1/p50": 0.050123}
-    assert table["units"] == {"output_token_throughput.v1": "tokens/s", "time_to_first_token.v1": "s"}
+    assert table["metrics"] == {
+        "output_token_throughput.v1": {"direction": "higher is better", "kind": "magnitude", "unit": "tokens/s"},
+        "time_to_first_token.v1": {"direction": "lower is better", "kind": "magnitude", "unit": "s"},
+    }
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -97,11 +102,21 @@ def without(name: str) -> str:
     return changed(lambda table: table.pop(name))
 
 
+def metric_changed(**changes: object) -> str:
+    return changed(lambda table: table["metrics"]["time_to_first_token.v1"].update(changes))  # type: ignore[index]
+
+
+def parts_changed(parts: object) -> str:
+    return run_changed(parts={"time_to_first_token.v1": parts})
+
+
 DISTRIBUTION: dict[str, object] = {"n": 3, "mean": 1.0, "sd": 0.0, "sd_log": None, "min": 1.0, "max": 1.0, "percentiles": {}}
 
 BAD = {
-    "empty": ("", "Expecting value"),
-    "half": (encode(DOCUMENT)[:200], "not a baseline document"),
+    "empty": ("", "it is empty"),
+    "half": (encode(DOCUMENT)[:200], "it is cut off after 200 characters"),
+    "half a text": (encode(DOCUMENT)[:24], "it is cut off after 24 characters"),
+    "all but the last brace": (encode(DOCUMENT)[:-2], "it is cut off"),
     "not json": ("schema = 1", "not a baseline document"),
     "list": ("[]", "must be an object"),
     "nan": (encode(DOCUMENT).replace("96.0", "NaN"), "NaN is not a number"),
@@ -113,7 +128,7 @@ BAD = {
     "twice": (encode(DOCUMENT).replace('"epoch": 0', '"epoch": 0, "epoch": 1'), "'epoch' is there twice"),
     "ours and theirs": (encode(DOCUMENT).replace(' "epoch": 0', '<<<<<<< HEAD\n "epoch": 0'), "conflict markers"),
     "marker without label": (encode(DOCUMENT) + "<<<<<<<", "conflict markers"),
-    "newer": (changed(lambda table: table.update(schema=2)), "Upgrade pytest-dynperf"),
+    "newer": (changed(lambda table: table.update(schema=3)), "Upgrade pytest-dynperf"),
     "newer and other": ('{"schema": 7, "cells": []}', "Upgrade pytest-dynperf"),
     "schema 0": (changed(lambda table: table.update(schema=0)), "schema 0 does not exist"),
     "schema text": (changed(lambda table: table.update(schema="1")), "'schema'"),
@@ -128,9 +143,21 @@ BAD = {
     "reason": (changed(lambda table: table.update(reason=1)), "'reason'"),
     "runs": (changed(lambda table: table.update(runs={})), "runs must be"),
     "two runs": (changed(lambda table: table.update(runs=table["runs"][:2])), "at least 3"),  # type: ignore[index]
-    "unknown unit": (changed(lambda table: table["units"].update({"time_to_first_token.v1": "sec"})), "'sec'"),  # type: ignore[attr-defined]
-    "other unit": (changed(lambda table: table["units"].update({"time_to_first_token.v1": "tokens"})), "its unit is s"),  # type: ignore[attr-defined]
-    "no unit": (changed(lambda table: table["units"].pop("time_to_first_token.v1")), "units lacks"),  # type: ignore[attr-defined]
+    "unknown unit": (metric_changed(unit="sec"), "the unit 'sec' of time_to_first_token.v1 is unknown"),
+    "other unit": (metric_changed(unit="tokens"), "its unit is s"),
+    "unknown direction": (metric_changed(direction="lower is beter"), "did you mean 'lower is better'"),
+    "other direction": (metric_changed(direction="higher is better"), "its direction is 'lower is better'"),
+    "no direction": (metric_changed(direction=None), "its direction is 'lower is better'"),
+    "unknown kind": (metric_changed(kind="rat"), "did you mean 'rate'"),
+    "metric key": (metric_changed(uint="s"), "did you mean 'unit'"),
+    "no metric": (changed(lambda table: table["metrics"].pop("time_to_first_token.v1")), "metrics lacks time_to_first_token.v1"),  # type: ignore[attr-defined]
+    "other metric id": (run_changed(values={"time_to_first_token.v2/p50": 0.05}), "metrics lacks time_to_first_token.v2"),
+    "metric without version": (changed(lambda table: table["metrics"].update(ttft={})), "metrics has 'ttft', expected an id"),  # type: ignore[attr-defined]
+    "parts": (parts_changed(3), "numerator and denominator"),
+    "three parts": (parts_changed([1, 2, 3]), "numerator and denominator"),
+    "part text": (parts_changed(["1", 2]), "finite number"),
+    "part negative": (parts_changed([-1, 2]), "must not be negative"),
+    "parts of another metric": (run_changed(parts={"request_latency.v1": [1, 2]}), "metrics lacks request_latency.v1"),
     "cell": (run_changed(values={"time_to_first_token p50": 1.0}), "expected metric.v1/statistic"),
     "value text": (run_changed(values={"time_to_first_token.v1/p50": "0.05"}), "finite number"),
     "value null": (run_changed(values={"time_to_first_token.v1/p50": None}), "finite number"),
@@ -141,7 +168,7 @@ BAD = {
     "run key": (run_changed(warmth=1), "'warmth'"),
     "distribution": (run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "n": "3"}}), "'n'"),
     "distribution key": (run_changed(distributions={"time_to_first_token.v1": {"n": 3}}), "lacks 'max'"),
-    "distribution unit": (run_changed(distributions={"request_latency.v1": DISTRIBUTION}), "units lacks"),
+    "distribution unit": (run_changed(distributions={"request_latency.v1": DISTRIBUTION}), "metrics lacks"),
     "percentile": (run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "percentiles": {"p1": []}}}), "'p1'"),
 }
 
@@ -163,7 +190,7 @@ def test_every_key_is_needed(name: str) -> None:
         decode(without(name), file=FILE)
 
 
-@pytest.mark.parametrize("name", ["values", "distributions", "requests", "errors", "duration_s"])
+@pytest.mark.parametrize("name", ["values", "distributions", "requests", "errors", "duration_s", "parts"])
 def test_every_key_of_a_run_is_needed(name: str) -> None:
     with pytest.raises(BaselineError, match=name):
         decode(changed(lambda table: table["runs"][2].pop(name)), file=FILE)  # type: ignore[index]
@@ -173,6 +200,15 @@ def test_whole_numbers_are_numbers() -> None:
     assert decode(encode(DOCUMENT).replace("96.0", "96"), file=FILE).runs[0].values[THROUGHPUT] == 96.0
 
 
-def test_a_retired_metric_stays_readable() -> None:
+def test_a_retired_metric_stays_readable_with_what_the_file_says_of_it() -> None:
     text = encode(DOCUMENT).replace("time_to_first_token.v1", "time_to_first_token.v0")
-    assert "time_to_first_token.v0" in decode(text, file=FILE).units
+    document = decode(text, file=FILE)
+    assert document.units["time_to_first_token.v0"] == "s"
+    assert document.unknown_metrics == {"time_to_first_token.v0": ("lower is better", "magnitude")}
+    assert encode(document) == text
+
+
+def test_parts_are_not_rounded() -> None:
+    run = replace(DOCUMENT.runs[0], parts={TTFT.metric: (999998.0, 1000000.0)})
+    document = replace(DOCUMENT, runs=(run, *DOCUMENT.runs[1:]))
+    assert decode(encode(document), file=FILE).runs[0].parts == {TTFT.metric: (999998.0, 1000000.0)}
