@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_dynperf.report import chart, interval_bar, wording
-from pytest_dynperf.report.meaning import in_catalogue_order, label, meaning
+from pytest_dynperf.report.meaning import direction_of, in_catalogue_order, label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.sweep import sweeps
@@ -131,7 +131,15 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        chart=chart, interval_bar=interval_bar, wording=wording, label=label, meaning=meaning, kind=kind, Outcome=Outcome, link=_link
+        chart=chart,
+        interval_bar=interval_bar,
+        wording=wording,
+        label=label,
+        unit_of=unit_of,
+        direction_of=direction_of,
+        kind=kind,
+        Outcome=Outcome,
+        link=_link,
     )
     return environment
 
@@ -192,7 +200,7 @@ def _confirming_metrics(result: CaseResult) -> tuple[MetricLine, ...]:
 
 
 def _metric_line(cell: Cell, runs: Sequence[Run], result: CaseResult) -> MetricLine:
-    unit = meaning(cell.metric, result.unknown_metrics).unit
+    unit = unit_of(cell.metric, result.meanings)
     seen = any(cell in run.values for run in runs)
     reasons = [run.absent[cell].reason for run in runs if cell in run.absent]
     return MetricLine(

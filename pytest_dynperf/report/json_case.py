@@ -55,21 +55,36 @@ def decode_case(table: Mapping[str, object]) -> Case:
 
 def _encode_expectation(expectation: Expectation) -> dict[str, object]:
     return {
-        "gates": [
-            {"id": gate.cell.metric, "statistic": gate.cell.statistic, "tolerance": gate.tolerance, "decisive": gate.decisive}
-            for gate in expectation.gates
-        ],
+        "gates": [_encode_gate(gate) for gate in expectation.gates],
         **{name: getattr(expectation, name) for name in _BOUNDS},
         "objectives": plain_value(expectation.objectives),
     }
 
 
+def _encode_gate(gate: Gate) -> dict[str, object]:
+    return {
+        "id": gate.cell.metric,
+        "statistic": gate.cell.statistic,
+        "tolerance": gate.tolerance,
+        "decisive": gate.decisive,
+        "required": gate.required,
+        "exact": gate.exact,
+    }
+
+
+def _decode_gate(table: Mapping[str, object]) -> Gate:
+    return Gate(
+        cell=decode_cell(table),
+        tolerance=take(table, "tolerance", float),
+        decisive=take(table, "decisive", bool),
+        required=take(table, "required", bool),
+        exact=take(table, "exact", bool),
+    )
+
+
 def _decode_expectation(table: Mapping[str, object]) -> Expectation:
     return Expectation(
-        gates=tuple(
-            Gate(cell=decode_cell(gate), tolerance=take(gate, "tolerance", float), decisive=take(gate, "decisive", bool))
-            for gate in take_all(table, "gates", dict)
-        ),
+        gates=tuple(_decode_gate(gate) for gate in take_all(table, "gates", dict)),
         **{name: take(table, name, float) for name in _BOUNDS},
         objectives=take_value(table, "objectives", Objectives),
     )

@@ -11,21 +11,30 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import UsageError
-from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.report.json_case import decode_case, encode_case
-from pytest_dynperf.report.json_measurement import decode_cell, decode_measurement, encode_metrics, encode_run
+from pytest_dynperf.report.json_definition import decode_definitions, encode_definitions
+from pytest_dynperf.report.json_duet import decode_duet, encode_duet, runs_of
+from pytest_dynperf.report.json_measurement import decode_cell, decode_measurement, encode_metrics, encode_run, metric_ids
+from pytest_dynperf.report.json_verdict import (
+    decode_annotations,
+    decode_suspicion,
+    decode_verdict,
+    encode_annotations,
+    encode_cell_verdict,
+    encode_suspicion,
+    encode_verdict,
+)
 from pytest_dynperf.report.plain import plain_table, take, take_all, take_map, take_optional, take_table
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wording import counts
-from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.metrics.definition import Meaning
 
 SCHEMA = 1
-_OUTCOMES = {outcome.text: outcome for outcome in Outcome}
 
 
 def encode_session(report: SessionReport) -> dict[str, object]:
@@ -35,6 +44,7 @@ def encode_session(report: SessionReport) -> dict[str, object]:
     :raises ValueError: when a number is not finite.
     """
     tally = counts(report.results)
+    results = [withheld(result) for result in report.results]
     encoded: dict[str, object] = {
         "schema": SCHEMA,
         "session_id": report.session_id,
@@ -54,7 +64,12 @@ def encode_session(report: SessionReport) -> dict[str, object]:
         "run_directory": report.run_directory,
         "accepted": list(report.accepted),
         "refused": list(report.refused),
-        "cases": [encode_result(result) for result in report.results],
+        "annotations": encode_annotations(report.annotations),
+        "definitions": encode_definitions(
+            {metric_id for result in results for metric_id in _metric_ids(result)},
+            {metric_id: means for result in results for metric_id, means in result.meanings.items()},
+        ),
+        "cases": [_encode_withheld(result) for result in results],
     }
     return plain_table(encoded, "session")
 
@@ -70,6 +85,7 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
     :raises UsageError: when the schema is newer than this version, or a key is missing or of another type; names the case.
     """
     _require_schema(encoded)
+    meanings = decode_definitions(take_all(encoded, "definitions", dict))
     return SessionReport(
         session_id=take(encoded, "session_id", str),
         stamp=take(encoded, "stamp", str),
@@ -77,7 +93,7 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
         seed=take(encoded, "seed", int),
         platform=take(encoded, "platform", str),
         simulated=take(encoded, "simulated", bool),
-        results=tuple(decode_result(case) for case in take_all(encoded, "cases", dict)),
+        results=tuple(_decode_named(case, meanings) for case in take_all(encoded, "cases", dict)),
         missing=take_all(encoded, "missing", str),
         interrupted=take_optional(encoded, "interrupted", str),
         versions=take_map(encoded, "versions", str),
@@ -86,70 +102,80 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
         run_directory=take(encoded, "run_directory", str),
         accepted=take_all(encoded, "accepted", str),
         refused=take_all(encoded, "refused", str),
+        annotations=decode_annotations(take_optional(encoded, "annotations", dict)),
     )
 
 
 def encode_result(result: CaseResult) -> dict[str, object]:
-    """One case as plain JSON types, keys in a fixed order. Values of an invalid run or case are left out.
+    """One case that stands alone, as plain JSON types, keys in a fixed order. Values of an invalid run or case are left out.
 
     :raises TypeError: when a value is not of a plain type (numpy), with its place.
     :raises ValueError: when a number is not finite.
     """
     result = withheld(result)
-    verdict = result.verdict
-    encoded: dict[str, object] = {
+    definitions = encode_definitions(_metric_ids(result), result.meanings)
+    return plain_table({**_encode_withheld(result), "definitions": definitions}, result.case.name)
+
+
+def _encode_withheld(result: CaseResult) -> dict[str, object]:
+    return {
         "schema": SCHEMA,
         **encode_case(result.case),
         "node_id": result.node_id,
         "environment": _encode_environment(result.environment),
         "baseline_provenance": dict(sorted(result.baseline_provenance.items())),
-        "verdict": {
-            "outcome": verdict.outcome.text,
-            "reasons": list(verdict.reasons),
-            "means": None if verdict.means is None else verdict.means.value,
-            "confirmed_by": result.confirmed_by,
-        },
+        "prior_sd": dict(sorted(result.prior_sd.items())),
+        "duet_possible": result.duet_possible,
+        "verdict": encode_verdict(result.verdict, result.confirmed_by),
         "metrics": _encode_judged_metrics(result),
         **_encode_runs(result.measurement),
         "confirmation": _encode_confirmation(result),
+        "duet": encode_duet(result.duet, result.meanings),
+        "suspicions": [encode_suspicion(suspicion) for suspicion in result.suspicions],
         "duration_s": result.duration_s,
         "reproduce": result.reproduce,
         "accept": result.accept,
         "records": list(result.records),
         "logs": list(result.logs),
     }
-    return plain_table(encoded, result.case.name)
+
+
+def _metric_ids(result: CaseResult) -> set[str]:
+    """Every metric that the case says anything of, judged or not."""
+    measured = [one for one in (result.measurement, result.confirmation) if one is not None]
+    cells = [gate.cell for gate in result.case.expectation.gates] + [cell.cell for cell in result.verdict.cells]
+    cells += [suspicion.cell for suspicion in result.suspicions if suspicion.cell is not None]
+    runs = [run for one in measured for run in (*one.runs, *one.discarded)]
+    return {cell.metric for cell in cells} | metric_ids([*runs, *runs_of(result.duet)]) | set(result.prior_sd)
 
 
 def decode_result(encoded: Mapping[str, object]) -> CaseResult:
-    """The case that ``encoded`` is the image of. Metric ids that the catalogue does not know keep the unit and direction of the file.
+    """The case that :func:`encode_result` wrote. ``meanings`` are those that the table states.
 
     :raises UsageError: when the schema is newer than this version, or a key is missing or of another type; names the case.
     """
+    return _decode_named(encoded, decode_definitions(take_all(encoded, "definitions", dict)))
+
+
+def _decode_named(encoded: Mapping[str, object], meanings: Mapping[str, Meaning]) -> CaseResult:
     _require_schema(encoded)
     try:
-        return _decode_result(encoded)
+        return _decode_result(encoded, meanings)
     except UsageError as error:
         msg = f"case {encoded.get('case_id')!r}: {error}"
         raise UsageError(msg) from error
 
 
-def _decode_result(encoded: Mapping[str, object]) -> CaseResult:
+def _decode_result(encoded: Mapping[str, object], meanings: Mapping[str, Meaning]) -> CaseResult:
     verdict = take_table(encoded, "verdict")
     metrics = take_all(encoded, "metrics", dict)
     confirmation = take_optional(encoded, "confirmation", dict)
-    confirmation_metrics = take_all(confirmation, "metrics", dict) if confirmation is not None else ()
     return CaseResult(
         case=decode_case(encoded),
         node_id=take(encoded, "node_id", str),
-        verdict=Verdict(
-            outcome=_outcome(verdict),
-            cells=tuple(_decode_cell_verdict(metric) for metric in metrics if metric.get("verdict") is not None),
-            reasons=take_all(verdict, "reasons", str),
-            means=_means(verdict),
-        ),
+        verdict=decode_verdict(verdict, metrics),
         measurement=_decode_runs(encoded, metrics),
-        confirmation=_decode_runs(confirmation, confirmation_metrics) if confirmation is not None else None,
+        confirmation=_decode_runs(confirmation, take_all(confirmation, "metrics", dict)) if confirmation is not None else None,
         environment=_decode_environment(take_optional(encoded, "environment", dict)),
         baseline_provenance=take_map(encoded, "baseline_provenance", str),
         duration_s=take(encoded, "duration_s", float),
@@ -158,7 +184,11 @@ def _decode_result(encoded: Mapping[str, object]) -> CaseResult:
         records=take_all(encoded, "records", str),
         logs=take_all(encoded, "logs", str),
         confirmed_by=take(verdict, "confirmed_by", str),
-        unknown_metrics=_unknown_metrics([*metrics, *confirmation_metrics]),
+        meanings=meanings,
+        duet=decode_duet(take_optional(encoded, "duet", dict)),
+        suspicions=tuple(decode_suspicion(entry) for entry in take_all(encoded, "suspicions", dict)),
+        prior_sd=take_map(encoded, "prior_sd", float),
+        duet_possible=take(encoded, "duet_possible", bool),
     )
 
 
@@ -169,88 +199,13 @@ def _require_schema(encoded: Mapping[str, object]) -> None:
         raise UsageError(msg)
 
 
-def _unknown_metrics(metrics: Sequence[Mapping[str, object]]) -> dict[str, tuple[str | None, str | None]]:
-    return {
-        take(metric, "id", str): (take_optional(metric, "unit", str), take_optional(metric, "direction", str))
-        for metric in metrics
-        if metric.get("id") not in CATALOGUE
-    }
-
-
-def _outcome(table: Mapping[str, object]) -> Outcome:
-    text = take(table, "outcome", str)
-    if text not in _OUTCOMES:
-        msg = f"outcome {text!r} is not one of {', '.join(_OUTCOMES)}"
-        raise UsageError(msg)
-    return _OUTCOMES[text]
-
-
-def _means(table: Mapping[str, object]) -> Means | None:
-    text = take_optional(table, "means", str)
-    known = {means.value: means for means in Means}
-    if text is not None and text not in known:
-        msg = f"means {text!r} is not one of {', '.join(known)}"
-        raise UsageError(msg)
-    return None if text is None else known[text]
-
-
 def _encode_judged_metrics(result: CaseResult) -> list[dict[str, object]]:
     judged = {cell.cell: cell for cell in result.verdict.cells}
-    metrics = encode_metrics(result.measurement.runs if result.measurement else (), list(judged), result.unknown_metrics)
+    metrics = encode_metrics(result.measurement.runs if result.measurement else (), list(judged), result.meanings)
     for metric in metrics:
         cell = judged.get(decode_cell(metric))
-        metric["verdict"] = None if cell is None else _encode_cell_verdict(cell)
+        metric["verdict"] = None if cell is None else encode_cell_verdict(cell)
     return metrics
-
-
-def _encode_cell_verdict(cell: CellVerdict) -> dict[str, object]:
-    return {
-        "outcome": cell.outcome.text,
-        "decisive": cell.decisive,
-        "tolerance": cell.tolerance,
-        "baseline": cell.baseline,
-        "candidate": cell.candidate,
-        "values": list(cell.values),
-        "delta": cell.delta,
-        "interval": None if cell.interval is None else list(cell.interval),
-        "limit": cell.limit,
-        "mde": cell.mde,
-        "p_value": cell.p_value,
-        "run_cv": cell.run_cv,
-        "sessions": cell.sessions,
-        "underpowered": cell.underpowered,
-        "suspect": cell.suspect,
-        "history": list(cell.history),
-        "reasons": list(cell.reasons),
-    }
-
-
-def _decode_cell_verdict(metric: Mapping[str, object]) -> CellVerdict:
-    table = take_table(metric, "verdict")
-    bounds = None if table.get("interval") is None else take_all(table, "interval", float)
-    if bounds is not None and len(bounds) != 2:
-        msg = f"key 'interval' should hold two numbers, found {len(bounds)}"
-        raise UsageError(msg)
-    return CellVerdict(
-        cell=decode_cell(metric),
-        outcome=_outcome(table),
-        decisive=take(table, "decisive", bool),
-        tolerance=take(table, "tolerance", float),
-        candidate=take_optional(table, "candidate", float),
-        values=take_all(table, "values", float),
-        baseline=take_optional(table, "baseline", float),
-        delta=take_optional(table, "delta", float),
-        interval=(bounds[0], bounds[1]) if bounds is not None else None,
-        limit=take_optional(table, "limit", float),
-        mde=take_optional(table, "mde", float),
-        p_value=take_optional(table, "p_value", float),
-        run_cv=take_optional(table, "run_cv", float),
-        sessions=take(table, "sessions", int),
-        underpowered=take(table, "underpowered", bool),
-        suspect=take(table, "suspect", bool),
-        history=take_all(table, "history", float),
-        reasons=take_all(table, "reasons", str),
-    )
 
 
 def _encode_runs(measurement: Measurement | None) -> dict[str, object]:
@@ -273,7 +228,7 @@ def _encode_confirmation(result: CaseResult) -> dict[str, object] | None:
     if result.confirmation is None:
         return None
     return {
-        "metrics": encode_metrics(result.confirmation.runs, (), result.unknown_metrics),
+        "metrics": encode_metrics(result.confirmation.runs, (), result.meanings),
         **_encode_runs(result.confirmation),
     }
 

@@ -7,38 +7,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.errors import UsageError
 from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.observation.recording import Certificate
 from pytest_dynperf.quantity import Absent
-from pytest_dynperf.report.meaning import in_catalogue_order, meaning
+from pytest_dynperf.report.meaning import direction_of, in_catalogue_order, unit_of
 from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_optional, take_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytest_dynperf.metrics.definition import Meaning
 
 
-def encode_metrics(
-    runs: Sequence[Run], judged: Sequence[Cell], unknown_metrics: Mapping[str, tuple[str | None, str | None]]
-) -> list[dict[str, object]]:
+def encode_metrics(runs: Sequence[Run], judged: Sequence[Cell], meanings: Mapping[str, Meaning]) -> list[dict[str, object]]:
     """One entry per cell: the judged ones in the order of the verdict, then the others in the order of the catalogue."""
     others = in_catalogue_order(cell for run in runs for cell in (*run.values, *run.absent))
-    return [_encode_metric(cell, runs, unknown_metrics) for cell in dict.fromkeys((*judged, *others))]
+    return [_encode_metric(cell, runs, meanings) for cell in dict.fromkeys((*judged, *others))]
 
 
-def _encode_metric(cell: Cell, runs: Sequence[Run], unknown_metrics: Mapping[str, tuple[str | None, str | None]]) -> dict[str, object]:
-    means = meaning(cell.metric, unknown_metrics)
+def _encode_metric(cell: Cell, runs: Sequence[Run], meanings: Mapping[str, Meaning]) -> dict[str, object]:
     values = [run.values.get(cell) for run in runs]
     reasons = [run.absent[cell].reason for run in runs if cell in run.absent]
     seen = any(value is not None for value in values)
     return {
         "id": cell.metric,
         "statistic": cell.statistic,
-        "unit": means.unit,
-        "direction": means.direction,
+        "unit": unit_of(cell.metric, meanings),
+        "direction": direction_of(cell.metric, meanings),
         "values": values if seen else None,
         "absent": None if seen or not reasons else reasons[0],
     }
+
+
+def metric_ids(runs: Iterable[Run]) -> set[str]:
+    """Every metric that ``runs`` say anything of."""
+    return {name for run in runs for name in (*(cell.metric for cell in (*run.values, *run.absent)), *run.distributions, *run.parts)}
 
 
 def encode_run(run: Run) -> dict[str, object]:
@@ -53,6 +58,7 @@ def encode_run(run: Run) -> dict[str, object]:
         "witness": dict(sorted(run.witness.items())),
         "problems": list(run.problems),
         "notes": list(run.notes),
+        "parts": {name: list(run.parts[name]) for name in sorted(run.parts)},
         "distributions": {name: _encode_distribution(run.distributions[name]) for name in sorted(run.distributions)},
         "absent": [
             {"id": cell.metric, "statistic": cell.statistic, "reason": run.absent[cell].reason} for cell in in_catalogue_order(run.absent)
@@ -83,8 +89,8 @@ def decode_measurement(
     :raises UsageError: when a key is missing or of another type.
     """
     return Measurement(
-        runs=tuple(_decode_run(run, _values_of_run(metrics, index)) for index, run in enumerate(runs)),
-        discarded=tuple(_decode_run(run, {}) for run in discarded),
+        runs=tuple(decode_run(run, values) for run, values in zip(runs, values_per_run(metrics, "values", len(runs)), strict=True)),
+        discarded=tuple(decode_run(run, {}) for run in discarded),
         problems=tuple(problems),
     )
 
@@ -94,20 +100,31 @@ def decode_cell(metric: Mapping[str, object]) -> Cell:
     return Cell(take(metric, "id", str), take(metric, "statistic", str))
 
 
-def _values_of_run(metrics: Sequence[Mapping[str, object]], index: int) -> dict[Cell, float]:
-    values = {}
+def values_per_run(metrics: Sequence[Mapping[str, object]], key: str, count: int) -> list[dict[Cell, float]]:
+    """What the lists ``key`` of ``metrics`` hold, run by run; ``null`` is no value.
+
+    :raises UsageError: when a list is shorter than ``count``, or holds anything but numbers and ``null``.
+    """
+    found: list[dict[Cell, float]] = [{} for _ in range(count)]
     for metric in metrics:
-        per_run = take_optional(metric, "values", list)
+        per_run = take_optional(metric, key, list)
         if per_run is None:
             continue
-        entry = {f"values[{place}]": value for place, value in enumerate(per_run)}
-        value = take_optional(entry, f"values[{index}]", float)
-        if value is not None:
-            values[decode_cell(metric)] = value
-    return values
+        cell = decode_cell(metric)
+        if len(per_run) != count:
+            msg = f"key {key!r} of {cell} should hold one entry for each of {count} runs, found {len(per_run)}"
+            raise UsageError(msg)
+        for place, value in enumerate(per_run):
+            if value is not None:
+                found[place][cell] = value if type(value) is float else take({f"{key}[{place}]": value}, f"{key}[{place}]", float)
+    return found
 
 
-def _decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
+def decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
+    """The run that :func:`encode_run` wrote, with ``values``.
+
+    :raises UsageError: when a key is missing or of another type.
+    """
     distributions = take_map(run, "distributions", dict)
     return Run(
         name=take(run, "name", str),
@@ -122,7 +139,16 @@ def _decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
         witness=take_map(run, "witness", float),
         problems=take_all(run, "problems", str),
         notes=take_all(run, "notes", str),
+        parts={name: _decode_parts(name, entry) for name, entry in take_map(run, "parts", list).items()},
     )
+
+
+def _decode_parts(name: str, entry: Sequence[object]) -> tuple[float, float]:
+    numbers = take_all({name: entry}, name, float)
+    if len(numbers) != 2:
+        msg = f"key {name!r} of 'parts' should hold numerator and denominator, found {len(numbers)} numbers"
+        raise UsageError(msg)
+    return numbers[0], numbers[1]
 
 
 def _decode_distribution(entry: Mapping[str, object]) -> Distribution:

@@ -13,7 +13,7 @@ from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.metrics.statistic import STATISTICS
 from pytest_dynperf.report import wording
 from pytest_dynperf.report.load_report import OWN
-from pytest_dynperf.report.meaning import label, meaning
+from pytest_dynperf.report.meaning import label, unit_of
 from pytest_dynperf.report.wrapping import printable, wrapped
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _table(report: LoadReport, width: int) -> Iterator[str]:
     for metric in singles:
         entry = found[Cell(metric, "value")]
         cv = f"  (run CV {wording.percent(entry.run_cv)})" if entry.run_cv is not None else ""
-        yield f"{_name(metric).ljust(longest)}  {wording.quantity(entry.mean, meaning(metric, {}).unit)}{cv}"
+        yield f"{_name(metric).ljust(longest)}  {wording.quantity(entry.mean, unit_of(metric, {}))}{cv}"
 
 
 def _unit(metric: str) -> str:

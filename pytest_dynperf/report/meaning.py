@@ -1,15 +1,16 @@
-"""What a metric id means to a reader: unit, direction, a short label. What the catalogue does not know is as the file says."""
+"""What a metric id means to a reader: unit, direction, a short label. A file's own definitions come before those of the catalogue."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.catalogue import CATALOGUE, MEANINGS
 from pytest_dynperf.metrics.definition import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pytest_dynperf.metrics.definition import Meaning
 
 THROUGHPUT = Cell("output_token_throughput.v1", "value")
 ITL = Cell("inter_token_latency.v1", "p50")
@@ -43,23 +44,21 @@ _LABELS = {
 """Short names that fit a column; every other metric goes by its id without the version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
-    """``unit`` is the symbol and ``direction`` the text that stand in files (``s``, ``lower is better``); ``None`` where neither the
-    catalogue nor the file knows the id.
-    """
-
-    unit: str | None
-    direction: str | None
+def meaning_of(metric_id: str, meanings: Mapping[str, Meaning]) -> Meaning | None:
+    """What the file states of ``metric_id`` (``CaseResult.meanings``), else the catalogue's word, else nothing."""
+    return meanings.get(metric_id) or MEANINGS.get(metric_id)
 
 
-def meaning(metric_id: str, unknown_metrics: Mapping[str, tuple[str | None, str | None]]) -> Meaning:
-    """The catalogue's word on ``metric_id``, else that of the file (``CaseResult.unknown_metrics``), else nothing."""
-    definition = CATALOGUE.get(metric_id)
-    if definition is not None:
-        return Meaning(unit=definition.unit.value, direction=definition.direction.value)
-    unit, direction = unknown_metrics.get(metric_id, (None, None))
-    return Meaning(unit=unit, direction=direction)
+def unit_of(metric_id: str, meanings: Mapping[str, Meaning]) -> str | None:
+    """The symbol that stands in files (``s``); ``None`` where neither the file nor the catalogue knows the metric."""
+    means = meaning_of(metric_id, meanings)
+    return None if means is None else means.unit.value
+
+
+def direction_of(metric_id: str, meanings: Mapping[str, Meaning]) -> str | None:
+    """The text that stands in files (``lower is better``); ``None`` like :func:`unit_of`."""
+    means = meaning_of(metric_id, meanings)
+    return None if means is None else means.direction.value
 
 
 def label(cell: Cell) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.environment import differences
 from pytest_dynperf.report import wording
-from pytest_dynperf.report.meaning import label, meaning
+from pytest_dynperf.report.meaning import direction_of, label, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,17 +39,17 @@ def rows(results: Iterable[CaseResult]) -> list[Row]:
 
 def row_of(result: CaseResult, cell: CellVerdict) -> Row:
     """The texts of one cell. The verdict of a cell that does not decide its case stands in parentheses."""
-    means = meaning(cell.cell.metric, result.unknown_metrics)
+    unit, direction = unit_of(cell.cell.metric, result.meanings), direction_of(cell.cell.metric, result.meanings)
     return Row(
         result=result,
         cell=cell,
         metric=label(cell.cell),
-        baseline=wording.quantity(cell.baseline, means.unit),
-        now=wording.quantity(cell.candidate, means.unit),
-        change=wording.change_with_interval(cell.delta, cell.interval, means.direction),
-        mde=wording.size(cell.mde, means.direction),
+        baseline=wording.quantity(cell.baseline, unit),
+        now=wording.quantity(cell.candidate, unit),
+        change=wording.change_with_interval(cell.delta, cell.interval, direction),
+        mde=wording.size(cell.mde, direction),
         verdict=cell.outcome.text if cell.decisive else f"({cell.outcome.text})",
-        runs=wording.quantities(cell.values, means.unit),
+        runs=wording.quantities(cell.values, unit),
     )
 
 

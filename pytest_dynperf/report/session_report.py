@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dynperf.environment import Environment
-    from pytest_dynperf.measurement.measurement import Duet, Measurement, Run
+    from pytest_dynperf.measurement.measurement import Duet, Measurement, Pair, Run
+    from pytest_dynperf.metrics.definition import Meaning
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.annotations import Annotations
     from pytest_dynperf.verdict.suspicion import Suspicion
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 class CaseResult:
     """What came of one case. ``measurement`` is the first session of runs, ``confirmation`` the fresh one where a suspect asked for it.
     ``baseline_provenance`` is that of the newest baseline document. ``reproduce`` and ``accept`` are commands. ``records`` and ``logs`` are
-    paths relative to the run directory. ``unknown_metrics`` maps a metric id that this version does not know to unit symbol and direction
-    as the file stated them. ``duet`` holds the pairs where a control decided. ``suspicions`` of a regression, the strongest first.
+    paths relative to the run directory. ``meanings`` of metrics, by id: what the file states where the result was read from one, and those
+    of extensions; the catalogue stands behind it. ``duet`` holds the pairs where a control decided. ``suspicions`` of a regression, the
+    strongest first. ``prior_sd`` and ``duet_possible`` are the terms that the case was judged on (``verdict.terms``): priors pooled over
+    the platform's own history, by metric id, and whether a control could have run.
     """
 
     case: Case
@@ -39,9 +42,11 @@ class CaseResult:
     records: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
     confirmed_by: str = ""
-    unknown_metrics: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
     duet: Duet | None = None
     suspicions: tuple[Suspicion, ...] = ()
+    prior_sd: Mapping[str, float] = field(default_factory=dict)
+    duet_possible: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ def withheld(result: CaseResult) -> CaseResult:
         verdict=verdict,
         measurement=_withheld_measurement(result.measurement, invalid=invalid),
         confirmation=_withheld_measurement(result.confirmation, invalid=invalid),
+        duet=_withheld_duet(result.duet, invalid=invalid),
+        suspicions=tuple(suspicion for suspicion in result.suspicions if suspicion.cell is None) if invalid else result.suspicions,
     )
 
 
@@ -111,5 +118,21 @@ def _withheld_measurement(measurement: Measurement | None, *, invalid: bool) -> 
     )
 
 
+def _withheld_duet(duet: Duet | None, *, invalid: bool) -> Duet | None:
+    if duet is None:
+        return None
+    invalid = invalid or bool(duet.problems)
+    return replace(
+        duet,
+        pairs=tuple(_withheld_pair(pair, invalid=invalid) for pair in duet.pairs),
+        discarded=tuple(_withheld_pair(pair, invalid=True) for pair in duet.discarded),
+    )
+
+
+def _withheld_pair(pair: Pair, *, invalid: bool) -> Pair:
+    candidate, control = (_empty(run) if invalid or run.problems else run for run in (pair.candidate, pair.control))
+    return replace(pair, candidate=candidate, control=control)
+
+
 def _empty(run: Run) -> Run:
-    return replace(run, values={}, distributions={})
+    return replace(run, values={}, distributions={}, parts={})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report.chart import Chart, Series
-from pytest_dynperf.report.meaning import ITL, PER_GPU, PER_USER, THROUGHPUT, TTFT, label, meaning
+from pytest_dynperf.report.meaning import ITL, PER_GPU, PER_USER, THROUGHPUT, TTFT, label, unit_of
 from pytest_dynperf.report.wording import scaled, unit_shown
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _verdict_of(result: CaseResult, cell: Cell) -> CellVerdict | None:
 
 
 def _over_concurrency(suite: str, cell: Cell, groups: dict[str, list[CaseResult]]) -> Chart:
-    unit = meaning(cell.metric, {}).unit
+    unit = unit_of(cell.metric, {})
     name = label(cell)
     series = []
     for style, (group, results) in enumerate(groups.items()):
@@ -102,7 +102,7 @@ def _frontier(suite: str, groups: dict[str, list[CaseResult]]) -> Chart:
     all_runs = [run for results in groups.values() for result in results if result.measurement for run in result.measurement.runs]
     per_gpu = all(PER_GPU in run.values for run in all_runs if THROUGHPUT in run.values)
     cell = PER_GPU if per_gpu else THROUGHPUT
-    unit = meaning(cell.metric, {}).unit
+    unit = unit_of(cell.metric, {})
     series = []
     for style, (group, results) in enumerate(groups.items()):
         points: list[Point] = []
@@ -116,7 +116,7 @@ def _frontier(suite: str, groups: dict[str, list[CaseResult]]) -> Chart:
     return Chart(
         title=f"throughput against speed for one user, {suite}",
         description=f"Marks are single runs, named by concurrency; up and to the right is better; {len(groups)} series.",
-        x_label=f"speed for one user (p50), {unit_shown(meaning(PER_USER.metric, {}).unit)}",
+        x_label=f"speed for one user (p50), {unit_shown(unit_of(PER_USER.metric, {}))}",
         y_label=f"throughput, {unit_shown(unit)}",
         series=tuple(series),
     )

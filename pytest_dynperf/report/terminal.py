@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report import wording
-from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, meaning
+from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, direction_of, label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wrapping import printable, wrapped
@@ -98,7 +98,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
 
 def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
     row = row_of(result, cell)
-    direction = meaning(cell.cell.metric, result.unknown_metrics).direction
+    direction = direction_of(cell.cell.metric, result.meanings)
     note = "" if cell.decisive else " (shown, does not decide)"
     certainty = [
         f"limit {wording.change(cell.limit, direction)}",
@@ -180,7 +180,7 @@ def _numbers(result: CaseResult) -> tuple[str, ...]:
     for wanted in (THROUGHPUT, ITL, TTFT):
         cell = cells.get(wanted)
         name = "" if wanted == THROUGHPUT else f"{label(wanted).removesuffix(' p50')} "
-        texts.append(name + wording.quantity(cell.candidate, meaning(wanted.metric, {}).unit) if cell else "")
+        texts.append(name + wording.quantity(cell.candidate, unit_of(wanted.metric, {})) if cell else "")
     itl = cells.get(ITL)
     return (*texts, f"run CV of ITL {wording.percent(itl.run_cv)}" if itl and itl.run_cv is not None else "")
 

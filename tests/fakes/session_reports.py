@@ -8,7 +8,7 @@ from statistics import median, stdev
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.environment import Environment
-from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
+from pytest_dynperf.measurement.measurement import Distribution, Duet, Measurement, Pair, Run
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.quantity import Absent
@@ -17,6 +17,7 @@ from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def a_run(name: str, values: Mapping[Cell, float], *, problems: tuple[str, ...] 
         certificate=a_certificate(),
         witness={"nats.in_msgs": 1234.0},
         problems=problems,
+        parts={"kv_cache_hit_rate.v1": (60.0, 100.0)},
     )
 
 
@@ -171,6 +173,42 @@ def a_result(concurrency: int = 4, outcome: Outcome = Outcome.UNCHANGED, *, fact
         records=(f"records/{case.suite}/{case.case_id}/run-1.jsonl",),
         logs=("deployments/3f2a/frontend.log", "deployments/3f2a/worker-1.log"),
         confirmed_by="a fresh session" if outcome is Outcome.REGRESSED else "",
+    )
+
+
+def a_pair(number: int, factor: float, *, problems: tuple[str, ...] = ()) -> Pair:
+    """``problems`` are the candidate's. Values differ from pair to pair."""
+    wobble = 1 + number / 1000
+    return Pair(
+        candidate=a_run(f"pair-{number}-candidate", the_values(4, factor, wobble), problems=problems),
+        control=a_run(f"pair-{number}-control", the_values(4, 1.0, wobble)),
+        candidate_first=number % 2 == 0,
+    )
+
+
+def a_duet(factor: float = 1.0, pairs: int = 5) -> Duet:
+    return Duet(
+        pairs=tuple(a_pair(number, factor) for number in range(1, pairs + 1)),
+        control="image registry.example/dynamo:1.4.1",
+        control_provenance={"dynamo.version": "1.4.1"},
+    )
+
+
+def decided_by_duet() -> CaseResult:
+    """A regression of ITL that five pairs with the control showed."""
+    result = a_result(4, Outcome.REGRESSED, factor=1.119)
+    cells = tuple(replace(cell, pairs=5, control_values=(0.0058,) * 5) if cell.cell == ITL else cell for cell in result.verdict.cells)
+    decode = Suspicion(what="decode", sentence="decode takes longer, not prefill", cell=ITL, before=0.00584, now=0.00653, delta=0.112)
+    version = Suspicion(what="recorded change", sentence="Dynamo changed", name="dynamo.version", text_before="1.4.1", text_now="1.4.2")
+    return replace(
+        result,
+        verdict=replace(result.verdict, cells=cells, means=Means.DUET),
+        confirmation=None,
+        duet=a_duet(1.119),
+        duet_possible=True,
+        prior_sd={ITL.metric: 0.015},
+        suspicions=(decode, version),
+        confirmed_by="5 pairs with image registry.example/dynamo:1.4.1",
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import re
 from dataclasses import fields, replace
@@ -11,20 +12,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_dynperf.baseline.waiver import Waiver
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import UsageError
-from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
-from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.measurement.measurement import Distribution, Duet, Measurement, Pair, Run
+from pytest_dynperf.metrics.catalogue import MEANINGS
+from pytest_dynperf.metrics.definition import Cell, Kind, Meaning
 from pytest_dynperf.observation.recording import Certificate, ProcessUsage
-from pytest_dynperf.quantity import Absent
+from pytest_dynperf.quantity import Absent, Direction, Unit
 from pytest_dynperf.report.json_file import decode_result, decode_session, encode_result, encode_session, to_text
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.scenario.traffic import Traffic
-from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
-from tests.fakes.session_reports import a_case, a_measurement, a_regressed_sweep, a_report, a_result, a_run, every_outcome, the_values
+from pytest_dynperf.verdict.annotations import Annotations
+from pytest_dynperf.verdict.suspicion import Suspicion
+from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Scale, Verdict
+from tests.fakes.session_reports import (
+    ITL,
+    a_case,
+    a_duet,
+    a_measurement,
+    a_pair,
+    a_regressed_sweep,
+    a_report,
+    a_result,
+    a_run,
+    decided_by_duet,
+    every_outcome,
+    the_values,
+)
 
 TEXT = st.text(max_size=12)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
@@ -81,11 +99,46 @@ def runs(draw: st.DrawFn) -> Run:
         witness=draw(st.dictionaries(TEXT, NUMBER, max_size=2)),
         problems=problems,
         notes=draw(tuples(TEXT)),
+        parts=draw(st.dictionaries(TEXT, st.tuples(NUMBER, NUMBER), max_size=2)),
     )
 
 
 MEASUREMENTS = st.builds(
     Measurement, runs=st.lists(runs(), max_size=3).map(tuple), discarded=st.lists(runs(), max_size=1).map(tuple), problems=tuples(TEXT)
+)
+PAIRS = st.lists(st.builds(Pair, candidate=runs(), control=runs(), candidate_first=st.booleans()), max_size=2).map(tuple)
+DUETS = st.builds(
+    Duet,
+    pairs=PAIRS,
+    control=TEXT,
+    layout=st.sampled_from(["side by side", "blocks"]),
+    control_provenance=st.dictionaries(TEXT, TEXT, max_size=2),
+    discarded=PAIRS,
+    problems=tuples(TEXT),
+)
+WAIVERS = st.builds(Waiver, case=TEXT, reason=TEXT, link=TEXT, expires=st.dates(), metric=st.none() | TEXT)
+SUSPICIONS = st.builds(
+    Suspicion,
+    what=TEXT,
+    sentence=TEXT,
+    cell=st.none() | CELLS,
+    before=PERHAPS,
+    now=PERHAPS,
+    delta=PERHAPS,
+    name=st.none() | TEXT,
+    text_before=st.none() | TEXT,
+    text_now=st.none() | TEXT,
+)
+NAMED_CELLS = st.lists(st.tuples(TEXT, CELLS), max_size=2).map(tuple)
+ANNOTATIONS = st.builds(Annotations, judged=COUNT, shift=PERHAPS, beyond_shift=NAMED_CELLS, survivors=NAMED_CELLS)
+UNKNOWN = Meaning(
+    id="metric_of_next_year.v3",
+    unit=Unit.SECONDS,
+    direction=Direction.LOWER_IS_BETTER,
+    kind=Kind.MAGNITUDE,
+    prior_sd=0.07,
+    formula="last byte minus last token",
+    source="an extension",
 )
 CELL_VERDICTS = st.builds(
     CellVerdict,
@@ -107,7 +160,11 @@ CELL_VERDICTS = st.builds(
     suspect=st.booleans(),
     history=st.lists(NUMBER, max_size=3).map(tuple),
     reasons=tuples(TEXT),
+    scale=st.sampled_from(Scale),
+    pairs=COUNT,
+    control_values=st.lists(NUMBER, max_size=3).map(tuple),
 )
+GATES_DRAWN = st.builds(Gate, cell=CELLS, tolerance=NUMBER, decisive=st.booleans(), required=st.booleans(), exact=st.booleans())
 ROLES = st.builds(Role, count=COUNT, gpus=COUNT, args=tuples(TEXT))
 CASES = st.builds(
     Case,
@@ -132,7 +189,7 @@ CASES = st.builds(
     ),
     expectation=st.builds(
         Expectation,
-        gates=st.lists(st.builds(Gate, cell=CELLS, tolerance=NUMBER, decisive=st.booleans()), max_size=3).map(tuple),
+        gates=st.lists(GATES_DRAWN, max_size=3).map(tuple),
         max_error_share=NUMBER,
     ),
     axes=st.dictionaries(TEXT, TEXT, max_size=2).map(lambda axes: tuple(axes.items())),
@@ -148,6 +205,8 @@ RESULTS = st.builds(
         cells=st.lists(CELL_VERDICTS, max_size=4, unique_by=lambda cell: cell.cell).map(tuple),
         reasons=tuples(TEXT),
         means=st.sampled_from([None, *Means]),
+        waiver=st.none() | WAIVERS,
+        expired=st.lists(WAIVERS, max_size=2).map(tuple),
     ),
     measurement=st.none() | MEASUREMENTS,
     confirmation=st.none() | MEASUREMENTS,
@@ -166,7 +225,11 @@ RESULTS = st.builds(
     records=tuples(TEXT),
     logs=tuples(TEXT),
     confirmed_by=TEXT,
-    unknown_metrics=st.just({}),
+    meanings=st.sampled_from([{}, {UNKNOWN.id: UNKNOWN}]),
+    duet=st.none() | DUETS,
+    suspicions=st.lists(SUSPICIONS, max_size=2).map(tuple),
+    prior_sd=st.dictionaries(TEXT, NUMBER, max_size=2),
+    duet_possible=st.booleans(),
 )
 
 
@@ -178,8 +241,11 @@ def through_the_file(result: CaseResult) -> CaseResult:
 @given(RESULTS)
 def test_a_case_is_read_as_it_was_written(result: CaseResult) -> None:
     read = through_the_file(result)
-    assert replace(read, unknown_metrics={}) == withheld(result)
-    assert set(read.unknown_metrics) <= {"metric_of_next_year.v3"}
+    assert replace(read, meanings={}) == replace(withheld(result), meanings={})
+    assert dict(read.meanings).items() <= {**MEANINGS, UNKNOWN.id: UNKNOWN}.items()
+    assert UNKNOWN.id not in read.meanings or UNKNOWN.id in result.meanings
+    said = {gate.cell.metric for gate in result.case.expectation.gates}
+    assert said & {*MEANINGS, *result.meanings} <= set(read.meanings)
 
 
 @settings(max_examples=20, deadline=None)
@@ -196,21 +262,50 @@ def test_writing_what_was_read_gives_the_same_text(result: CaseResult) -> None:
         every_outcome(),
         a_report(),
         a_report(missing=("suite/case",), interrupted="SIGINT"),
+        a_report(decided_by_duet()),
         replace(a_report(a_result()), accepted=("baselines/x.json",), refused=("suite/case: dirty tree",)),
     ],
 )
 def test_a_session_is_read_as_it_was_written(report: SessionReport) -> None:
     expected = replace(report, results=tuple(withheld(result) for result in report.results))
-    assert decode_session(json.loads(to_text(encode_session(report)))) == expected
+    read = decode_session(json.loads(to_text(encode_session(report))))
+    assert replace(read, results=tuple(replace(result, meanings={}) for result in read.results)) == expected
+    assert all(result.meanings[ITL.metric] == MEANINGS[ITL.metric] for result in read.results)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.none() | ANNOTATIONS)
+def test_annotations_are_read_as_they_were_written(annotations: Annotations | None) -> None:
+    encoded = json.loads(to_text(encode_session(replace(a_report(), annotations=annotations))))
+    assert decode_session(encoded).annotations == annotations
+
+
+def test_a_session_defines_each_metric_once() -> None:
+    encoded = json.loads(to_text(encode_session(replace(every_outcome()))))
+    ids = [entry["id"] for entry in encoded["definitions"]]
+    assert len(ids) == len(set(ids)) > 3
+    assert not any("definitions" in case for case in encoded["cases"])
+    assert {metric["id"] for case in encoded["cases"] for metric in case["metrics"]} <= set(ids)
 
 
 def test_every_field_reaches_the_file() -> None:
     """A field that is added to a value and forgotten here would be lost between xdist worker and controller."""
-    encoded = encode_session(a_regressed_sweep())
-    known = set(_keys(encoded))
-    for kind in (SessionReport, CaseResult, Case, Topology, Role, Traffic, Expectation, Run, Certificate, Distribution, CellVerdict):
+    known = set(_keys(encode_session(full_report())))
+    asked = (Case, Topology, Role, Traffic, Expectation, Gate)
+    measured = (Run, Certificate, Distribution, Duet, Pair, Meaning)
+    judged = (Verdict, CellVerdict, Waiver, Suspicion, Annotations)
+    for kind in (SessionReport, CaseResult, *asked, *measured, *judged):
         names = {field.name for field in fields(kind)}
-        assert names - known <= {"results", "case", "measurement", "unknown_metrics", "cells", "cell", "directory"}, kind
+        assert names - known <= {"results", "case", "measurement", "meanings", "cells", "cell", "directory"}, kind
+
+
+def full_report() -> SessionReport:
+    """Every table of the file has an entry."""
+    result = decided_by_duet()
+    waiver = Waiver(case="concurrency_sweep/*", reason="known", link="https://example.org/1", expires=datetime.date(2026, 12, 31))
+    result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
+    annotations = Annotations(judged=3, shift=0.03, beyond_shift=((result.case.name, ITL),), survivors=((result.case.name, ITL),))
+    return replace(a_report(a_result(4, Outcome.REGRESSED, factor=1.119), result), annotations=annotations)
 
 
 def test_the_session_states_counts_and_the_worst_outcome() -> None:
@@ -241,7 +336,7 @@ def test_a_run_without_a_value_is_null_and_not_zero() -> None:
     encoded = json.loads(to_text(encode_result(result)))
     (metric,) = (metric for metric in encoded["metrics"] if metric["id"] == cell.metric)
     assert [value is None for value in metric["values"]] == [False, True, False]
-    assert decode_result(encoded) == result
+    assert replace(decode_result(encoded), meanings={}) == result
 
 
 def test_an_invalid_case_has_no_values_anywhere() -> None:
@@ -263,15 +358,63 @@ def test_an_invalid_run_has_no_values_in_a_valid_case() -> None:
     assert not set(broken.values.values()) & set(_leaves(encoded))
 
 
-def test_an_unknown_metric_keeps_what_the_file_says() -> None:
+def test_invalid_pairs_have_no_values() -> None:
+    kept, flawed = a_pair(1, 1.119), a_pair(2, 7.0, problems=("1 of 30 requests failed",))
+    assert kept.candidate.parts
+    duet = a_duet(1.119)
+    result = replace(decided_by_duet(), duet=replace(duet, pairs=(*duet.pairs, flawed), discarded=(a_pair(3, 9.0),)))
+    encoded = json.loads(to_text(encode_result(result)))["duet"]
+    leaves = set(_leaves(encoded))
+    assert set(kept.candidate.values.values()) <= leaves
+    assert not set(flawed.candidate.values.values()) & leaves, "the arm with the problem"
+    assert not set(a_pair(3, 9.0).candidate.values.values()) & leaves, "discarded"
+    assert encoded["pairs"][-1]["candidate"]["parts"] == {}
+    (metric,) = (entry for entry in encoded["metrics"] if (entry["id"], entry["statistic"]) == ITL)
+    assert [value is None for value in metric["candidate"]] == [False] * len(duet.pairs) + [True]
+
+
+@pytest.mark.parametrize("whole", ["the case", "the duet"])
+def test_where_all_is_invalid_no_pair_has_a_value(whole: str) -> None:
+    result = decided_by_duet()
+    if whole == "the case":
+        result = replace(result, verdict=replace(result.verdict, outcome=Outcome.INVALID), measurement=None)
+    else:
+        result = replace(result, duet=replace(a_duet(1.119), problems=("the control went away",)))
+    encoded = json.loads(to_text(encode_result(result)))
+    assert all(metric["candidate"] is None and metric["control"] is None for metric in encoded["duet"]["metrics"])
+    assert all(pair[arm]["distributions"] == {} for pair in encoded["duet"]["pairs"] for arm in ("candidate", "control"))
+
+
+def test_the_metric_of_an_extension_keeps_what_the_file_says() -> None:
+    gate = Gate(cell=Cell(UNKNOWN.id, "p50"), tolerance=0.05)
+    case = replace(a_case(), expectation=Expectation(gates=(gate,)))
+    result = replace(a_result(case=case), meanings={UNKNOWN.id: UNKNOWN})
+    encoded = json.loads(to_text(encode_result(result)))
+    (stated,) = (entry for entry in encoded["definitions"] if entry["id"] == UNKNOWN.id)
+    assert (stated["unit"], stated["kind"], stated["prior_sd"]) == ("s", "magnitude", 0.07)
+    assert decode_result(encoded).meanings[UNKNOWN.id] == UNKNOWN
+    encoded_session = json.loads(to_text(encode_session(a_report(result, a_result(16)))))
+    assert decode_session(encoded_session).results[1].meanings[UNKNOWN.id] == UNKNOWN
+
+
+def test_what_the_file_says_comes_before_the_catalogue() -> None:
     encoded = json.loads(to_text(encode_result(a_result())))
-    for metric in encoded["metrics"]:
-        if metric["id"] == "inter_token_latency.v1":
-            metric.update(id="stall.v9", unit="furlongs", direction="lower is better")
+    for entry in encoded["definitions"]:
+        if entry["id"] == ITL.metric:
+            entry["prior_sd"] = 0.123
     read = decode_result(encoded)
-    assert read.unknown_metrics == {"stall.v9": ("furlongs", "lower is better")}
+    assert read.meanings[ITL.metric].prior_sd == 0.123
     again = json.loads(to_text(encode_result(read)))
-    assert [m for m in again["metrics"] if m["id"] == "stall.v9"] == [m for m in encoded["metrics"] if m["id"] == "stall.v9"]
+    assert again["definitions"] == encoded["definitions"]
+
+
+def test_a_unit_of_a_newer_version_is_refused_by_name() -> None:
+    encoded = encode_result(a_result())
+    definitions = encoded["definitions"]
+    assert isinstance(definitions, list)
+    definitions[0]["unit"] = "furlongs"
+    with pytest.raises(UsageError, match=r"key 'unit' should be one of s, tokens.*found 'furlongs'"):
+        decode_result(encoded)
 
 
 def test_numpy_values_are_refused_with_their_place() -> None:
@@ -312,6 +455,8 @@ def test_the_keys_stand_in_a_stable_order() -> None:
         ({"duration_s": True}, "should be float"),
         ({"runs": "three"}, "key 'runs' should be list"),
         ({"verdict": {"outcome": "meh"}}, "outcome 'meh' is not one of unchanged"),
+        ({"duet_possible": 1}, "key 'duet_possible' should be bool"),
+        ({"runs": []}, "should hold one entry for each of 0 runs, found 3"),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(change: dict[str, object], message: str) -> None:
@@ -330,7 +475,8 @@ def test_every_key_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "session-json.md").read_text()
     named = set(re.findall(r"`([a-z0-9_]+)`", text))
     free = frozenset({"axes", "counts", "versions", "key", "provenance", "baseline_provenance", "witness", "error_kinds", "percentiles"})
-    undocumented = set(_keys(encode_session(a_regressed_sweep()), opaque=free)) - named
+    free |= {"parts", "prior_sd", "control_provenance"}
+    undocumented = set(_keys(encode_session(full_report()), opaque=free)) - named
     assert not undocumented
     assert "values" in named, "the pattern finds names"
 
