@@ -35,4 +35,6 @@ def stolen_note(witness: Mapping[str, float]) -> tuple[str, ...]:
     if not capacity > 0 or witness.get(STOLEN, 0.0) / capacity < NOTEWORTHY_SHARE:
         return ()
     share = witness[STOLEN] / capacity
-    return (f"a hypervisor gave {share * 100:.0f} % of this machine's CPU time to other guests during the run: its neighbours are in the figures",)
+    return (
+        f"a hypervisor gave {share * 100:.0f} % of this machine's CPU time to other guests during the run: its neighbours are in the figures",
+    )
