@@ -36,5 +36,5 @@ def stolen_note(witness: Mapping[str, float]) -> tuple[str, ...]:
         return ()
     share = witness[STOLEN] / capacity
     return (
-        f"a hypervisor gave {share * 100:.0f} % of this machine's CPU time to other guests during the run: its neighbours are in the figures",
+        f"a hypervisor gave {share * 100:.0f} % of this machine's CPU time to other guests during the run: neighbours are in the figures",
     )
