@@ -20,7 +20,7 @@ from pytest_dynperf.errors import BaselineError, RunDirectoryError
 from pytest_dynperf.run_directory import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_dynperf.baseline.document import Baseline
@@ -44,7 +44,11 @@ def read(root: Path, *, suite: str, case_id: str, key: Mapping[str, str]) -> Fou
     :raises BaselineError: when any document of the case cannot be read or lies where it does not belong: leaving it out would change
         what the case is compared with.
     """
-    found = stored(root, suite=suite, case_id=case_id)
+    return found_among(stored(root, suite=suite, case_id=case_id), key)
+
+
+def found_among(found: Sequence[Stored], key: Mapping[str, str]) -> Found:
+    """What :func:`read` finds where ``found``, oldest first, is all that there is of the case."""
     same = [entry for entry in found if dict(entry.document.key) == dict(key)]
     return Found(
         documents=ring_of([entry.document for entry in same]),

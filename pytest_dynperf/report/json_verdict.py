@@ -38,9 +38,9 @@ def decode_verdict(table: Mapping[str, object], metrics: Sequence[Mapping[str, o
 
     :raises UsageError: when a key is missing or of another type.
     """
-    waiver = take_optional(table, "waiver", dict)
+    outcome, waiver = _outcome(table), take_optional(table, "waiver", dict)
     return Verdict(
-        outcome=_outcome(table),
+        outcome=outcome,
         cells=tuple(_decode_cell_verdict(metric) for metric in metrics if metric.get("verdict") is not None),
         reasons=take_all(table, "reasons", str),
         means=None if take_optional(table, "means", str) is None else take_member(table, "means", Means),

@@ -359,15 +359,15 @@ def test_an_invalid_run_has_no_values_in_a_valid_case() -> None:
 
 
 def test_invalid_pairs_have_no_values() -> None:
-    kept, flawed = a_pair(1, 1.119), a_pair(2, 7.0, problems=("1 of 30 requests failed",))
+    kept, flawed = a_pair(1, 1.119), a_pair(12, 7.0, problems=("1 of 30 requests failed",))
     assert kept.candidate.parts
     duet = a_duet(1.119)
-    result = replace(decided_by_duet(), duet=replace(duet, pairs=(*duet.pairs, flawed), discarded=(a_pair(3, 9.0),)))
+    result = replace(decided_by_duet(), duet=replace(duet, pairs=(*duet.pairs, flawed), discarded=(a_pair(13, 9.0),)))
     encoded = json.loads(to_text(encode_result(result)))["duet"]
     leaves = set(_leaves(encoded))
     assert set(kept.candidate.values.values()) <= leaves
-    assert not set(flawed.candidate.values.values()) & leaves, "the arm with the problem"
-    assert not set(a_pair(3, 9.0).candidate.values.values()) & leaves, "discarded"
+    assert flawed.candidate.values[ITL] not in leaves, "the arm with the problem"
+    assert not set(a_pair(13, 9.0).candidate.values.values()) & leaves, "discarded"
     assert encoded["pairs"][-1]["candidate"]["parts"] == {}
     (metric,) = (entry for entry in encoded["metrics"] if (entry["id"], entry["statistic"]) == ITL)
     assert [value is None for value in metric["candidate"]] == [False] * len(duet.pairs) + [True]
