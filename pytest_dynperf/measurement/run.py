@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def summarise(recording: Recording, *, traffic: Traffic, expectation: Expectation, facts: RunFacts) -> Run:
     """All cells of the catalogue for one run; each is either in ``values`` or in ``absent``.
 
-    The objectives are those of ``expectation``, whatever ``facts`` holds. A run with problems has no values, no distributions and no parts: what
-    must not be judged cannot be judged by accident.
+    The objectives are those of ``expectation``, whatever ``facts`` holds. A run with problems has no values, no distributions and no
+    parts: what must not be judged cannot be judged by accident.
     """
     flaws = problems(recording, traffic, expectation)
     facts = replace(facts, objectives=expectation.objectives)

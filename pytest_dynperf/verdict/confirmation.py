@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.scenario.expectation import Gate
 from pytest_dynperf.verdict.combine import NOT_COUNTED, of_case, unjudged
 from pytest_dynperf.verdict.judge import or_invalid
 from pytest_dynperf.verdict.noise import decision_limit
+from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Verdict
 from pytest_dynperf.verdict.weigh import candidate_values, compared, flaws, weigh
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.measurement.measurement import Measurement
-    from pytest_dynperf.scenario.expectation import Expectation
+    from pytest_dynperf.scenario.expectation import Expectation, Gate
+    from pytest_dynperf.verdict.terms import Terms
 
 
-def confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation) -> Verdict:
+def confirm(
+    first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation, *, terms: Terms = CATALOGUE_TERMS
+) -> Verdict:
     """Decide the suspects of ``first``, those of gates that are not decisive too; other cells stay as they are.
 
     *Regressed* only where the fresh delta exceeds max(log(1 + tolerance), t(.995) se); below it *inconclusive*. A fresh measurement that
@@ -28,15 +31,16 @@ def confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], e
     """
     if not any(cell.suspect for cell in first.cells):
         return first
-    return or_invalid(lambda: _confirm(first, fresh, documents, expectation), expectation)
+    return or_invalid(lambda: _confirm(first, fresh, documents, expectation, terms), expectation)
 
 
-def _confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation) -> Verdict:
+def _confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation, terms: Terms) -> Verdict:
     reasons = flaws(fresh, expectation)
     if reasons:
         cells = [_unusable(cell) if cell.suspect else cell for cell in first.cells]
         return of_case(cells, means=Means.FRESH_SESSION, reasons=tuple(f"fresh session: {reason}" for reason in reasons))
-    cells = [_decided(cell, fresh, documents) if cell.suspect else cell for cell in first.cells]
+    gates = {gate.cell: gate for gate in expectation.gates}
+    cells = [_decided(gates[cell.cell], fresh, documents, terms) if cell.suspect else cell for cell in first.cells]
     return of_case(cells, means=Means.FRESH_SESSION)
 
 
@@ -45,20 +49,16 @@ def _unusable(cell: CellVerdict) -> CellVerdict:
     return replace(cell, outcome=Outcome.INVALID, reasons=(reason,))
 
 
-def _decided(cell: CellVerdict, fresh: Measurement, documents: Sequence[Baseline]) -> CellVerdict:
-    gate = Gate(cell=cell.cell, tolerance=cell.tolerance, decisive=cell.decisive)
-    values = candidate_values(gate, fresh)
-    if isinstance(values, CellVerdict):
-        return values
-    comparison = weigh(gate, values, documents)
-    if isinstance(comparison, CellVerdict):
-        return unjudged(gate, f"suspect, and the fresh session cannot decide: {'; '.join(comparison.reasons)}", values)
-    limit = decision_limit(comparison, gate.tolerance)
-    regressed = comparison.delta > limit
+def _decided(gate: Gate, fresh: Measurement, documents: Sequence[Baseline], terms: Terms) -> CellVerdict:
+    seen = candidate_values(gate, fresh, terms)
+    weighed = seen if isinstance(seen, CellVerdict) else weigh(gate, seen, documents)
+    if isinstance(weighed, CellVerdict):  # whatever the reason is: a suspect that nothing decides must not fall out of the case
+        return unjudged(gate, f"suspect, and the fresh session cannot decide: {'; '.join(weighed.reasons)}", weighed.values)
+    limit = decision_limit(weighed.comparison, gate.tolerance)
+    regressed = weighed.comparison.delta > limit
     return compared(
         gate,
-        values,
-        comparison,
+        weighed,
         outcome=Outcome.REGRESSED if regressed else Outcome.INCONCLUSIVE,
         limit=limit,
         reason=(

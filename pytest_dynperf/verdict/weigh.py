@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.measurement.cell_values import values as values_of
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
-from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.definition import Kind
+from pytest_dynperf.metrics.statistic import least_samples
 from pytest_dynperf.quantity import Absent, Direction
-from pytest_dynperf.verdict.combine import unjudged
-from pytest_dynperf.verdict.noise import Comparison, compare, minimum_detectable
-from pytest_dynperf.verdict.verdict import CellVerdict, Outcome
+from pytest_dynperf.verdict.combine import only_shown, unjudged
+from pytest_dynperf.verdict.noise import Comparison, compare_readings, minimum_detectable
+from pytest_dynperf.verdict.scale import Reading, of_parts, ruler
+from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_dynperf.baseline.document import Baseline, BaselineRun
-    from pytest_dynperf.measurement.measurement import Measurement
-    from pytest_dynperf.metrics.definition import Cell
+    from pytest_dynperf.measurement.measurement import Measurement, Run
+    from pytest_dynperf.metrics.definition import Cell, Meaning
     from pytest_dynperf.scenario.expectation import Expectation, Gate
+    from pytest_dynperf.verdict.terms import Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The gated cell over the runs of the candidate. ``prior_sd``: of the platform's history, else of the meaning."""
+
+    meaning: Meaning
+    prior_sd: float
+    readings: tuple[Reading, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """One per run, in the metric's unit."""
+        return tuple(reading.value for reading in self.readings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A comparison, and the values that went into it: per run of the candidate, and per run of each baseline session."""
+
+    comparison: Comparison
+    values: tuple[float, ...]
+    sessions: tuple[tuple[float, ...], ...]
 
 
 def flaws(measurement: Measurement, expectation: Expectation) -> tuple[str, ...]:
@@ -33,63 +60,137 @@ def flaws(measurement: Measurement, expectation: Expectation) -> tuple[str, ...]
     return tuple(found)
 
 
-def candidate_values(gate: Gate, measurement: Measurement) -> tuple[float, ...] | CellVerdict:
-    """The gated cell over the runs, or *invalid*: a gate that measured nothing must not pass."""
-    definition = CATALOGUE.get(gate.cell.metric)
-    if definition is None:
+def candidate_values(gate: Gate, measurement: Measurement, terms: Terms) -> Seen | CellVerdict:
+    """The gated cell over the runs, or why it is not judged: *invalid* for a gate that measured nothing, which must not pass."""
+    meaning = terms.meanings.get(gate.cell.metric)
+    if meaning is None:
         return unjudged(gate, f"there is no metric {gate.cell.metric}")
-    if definition.direction is Direction.NEITHER:
-        return unjudged(gate, f"{definition.id} has no worse direction and cannot be judged")
-    if not (math.isfinite(gate.tolerance) and gate.tolerance >= 0):
-        return unjudged(gate, f"a tolerance of {gate.tolerance} allows no judgement")
+    prior_sd = terms.prior_sd.get(meaning.id, meaning.prior_sd)
+    if (refusal := _refusal(gate, meaning, prior_sd)) is not None:
+        return unjudged(gate, refusal)
     found = values_of(measurement, gate.cell)
+    if (few := _too_few(gate.cell, measurement.runs, "the candidate")) is not None:
+        return only_shown(gate, few, () if isinstance(found, Absent) else found)
     if isinstance(found, Absent):
         return unjudged(gate, found.reason)
-    if not _comparable(found):
-        return unjudged(gate, "a value is not positive and finite, and has no logarithm to compare")
-    return found
+    if meaning.kind is Kind.COUNT:
+        readings = tuple(Reading(value) for value in found)
+        return Seen(meaning=meaning, prior_sd=prior_sd, readings=readings) if gate.exact else only_shown(gate, _INEXACT, found)
+    rated = [reading_of(meaning, gate.cell, run) for run in measurement.runs]
+    for run, reading in zip(measurement.runs, rated, strict=True):
+        if reading is None:
+            return unjudged(gate, f"run {run.name}: {_without_parts(meaning)}", found)
+        if reading.flaw is not None:
+            return unjudged(gate, f"run {run.name}: a value {reading.flaw}")
+    return Seen(meaning=meaning, prior_sd=prior_sd, readings=tuple(reading for reading in rated if reading is not None))
 
 
-def weigh(gate: Gate, candidate: tuple[float, ...], documents: Sequence[Baseline]) -> Comparison | CellVerdict:
+_INEXACT = "a count has no noise that a tolerance could be held against, and is judged by exact gates alone"
+
+
+def _refusal(gate: Gate, meaning: Meaning, prior_sd: float) -> str | None:
+    """Why a gate of this metric allows no judgement, whatever was measured."""
+    if gate.exact and meaning.kind is not Kind.COUNT:
+        return f"{meaning.id} is a {meaning.kind.value}, and only a count can be exact"
+    if meaning.direction is Direction.NEITHER and not gate.exact:
+        return f"{meaning.id} has no worse direction and cannot be judged"
+    if not (math.isfinite(gate.tolerance) and gate.tolerance >= 0):
+        return f"a tolerance of {gate.tolerance} allows no judgement"
+    if meaning.kind is not Kind.COUNT and not (math.isfinite(prior_sd) and prior_sd > 0):
+        return f"a prior of {prior_sd} for {meaning.id} says nothing of the noise; it must be positive and finite"
+    return None
+
+
+def _without_parts(meaning: Meaning) -> str:
+    return f"numerator and denominator of {meaning.id} are not known, and a rate is compared by them"
+
+
+def reading_of(meaning: Meaning, cell: Cell, run: Run | BaselineRun) -> Reading | None:
+    """What a run holds of a cell, to be put on a scale; ``None`` where the run lacks it, or the parts of a rate."""
+    if cell not in run.values:
+        return None
+    if meaning.kind is not Kind.RATE:
+        return Reading(run.values[cell])
+    return of_parts(*run.parts[meaning.id]) if meaning.id in run.parts else None
+
+
+def _too_few(cell: Cell, runs: Sequence[Run] | Sequence[BaselineRun], whose: str) -> str | None:
+    """Says how many values there were where a run has fewer than its tail needs, or does not say how many."""
+    needed = least_samples(cell.statistic)
+    if needed == 1 or not runs:
+        return None
+    known = [run.distributions[cell.metric].n for run in runs if cell.metric in run.distributions]
+    if len(known) == len(runs):
+        return f"{cell.statistic} needs {needed:,} values in every run, {whose} has {min(known):,}" if min(known) < needed else None
+    if all(cell in run.values for run in runs):
+        return f"{cell.statistic} needs {needed:,} values in every run, and how many {whose} has is not known"
+    return None
+
+
+def weigh(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> Weighed | CellVerdict:
     """Compare what :func:`candidate_values` gave with the documents that hold it, oldest first.
 
-    A document in which a run lacks the cell takes no part. Where none is left, or one holds the metric in another unit: *incomparable*.
+    A document in which a run lacks the cell takes no part, nor does one with too few values for a tail. Where none is left, or one holds
+    the metric in another unit: *incomparable*; where too few values are why, the cell is shown and not judged.
     """
-    definition = CATALOGUE[gate.cell.metric]
-    units = {document.units[definition.id] for document in documents if definition.id in document.units} - {definition.unit.value}
+    sessions = baseline_readings(gate, seen, documents)
+    if isinstance(sessions, CellVerdict):
+        return sessions
+    if any(reading.flaw is not None for session in sessions for reading in session):
+        flaw = next(reading.flaw for session in sessions for reading in session if reading.flaw is not None)
+        return unjudged(gate, f"a value of the baseline {flaw}", seen.values)
+    measured_by = ruler(seen.meaning, seen.readings, sessions, tolerance=gate.tolerance, prior_sd=seen.prior_sd)
+    return Weighed(
+        comparison=compare_readings(measured_by, seen.readings, sessions),
+        values=seen.values,
+        sessions=tuple(tuple(reading.value for reading in session) for session in sessions),
+    )
+
+
+def baseline_readings(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> tuple[tuple[Reading, ...], ...] | CellVerdict:
+    """The gated cell over the runs of each document that holds it, at least one; flaws of single readings are not looked at."""
+    meaning = seen.meaning
+    units = {document.units[meaning.id] for document in documents if meaning.id in document.units} - {meaning.unit.value}
     if units:
-        reason = f"the baseline holds {definition.id} in {', '.join(sorted(units))}, not in {definition.unit.value}"
-        return described(gate, candidate, Outcome.INCOMPARABLE, reason)
-    sessions = [
-        tuple(run.values[gate.cell] for run in document.runs)
-        for document in documents
-        if definition.id in document.units and _holds(document.runs, gate.cell)
-    ]
-    if not sessions:
-        return described(gate, candidate, Outcome.INCOMPARABLE, f"no baseline document holds {gate.cell} of {definition.id}")
-    if not all(_comparable(session) for session in sessions):
-        return unjudged(gate, "a value of the baseline is not positive and finite, and has no logarithm to compare", candidate)
-    return compare(candidate, sessions, sign=definition.direction.sign, prior_sd=definition.prior_sd)
+        reason = f"the baseline holds {meaning.id} in {', '.join(sorted(units))}, not in {meaning.unit.value}"
+        return described(gate, seen.values, Outcome.INCOMPARABLE, reason)
+    stated = [document for document in documents if meaning.id in document.units and len(document.runs) >= MINIMUM_RUNS]
+    thin = [few for document in stated if (few := _too_few(gate.cell, document.runs, "the baseline")) is not None]
+    plenty = [document for document in stated if _too_few(gate.cell, document.runs, "the baseline") is None]
+    sessions = []
+    for document in plenty:
+        readings = [reading_of(meaning, gate.cell, run) for run in document.runs]
+        held = tuple(reading for reading in readings if reading is not None)
+        if len(held) == len(readings):
+            sessions.append(held)
+    if sessions:
+        return tuple(sessions)
+    if thin:
+        return only_shown(gate, thin[-1], seen.values)
+    if any(gate.cell in run.values for document in stated for run in document.runs) and meaning.kind is Kind.RATE:
+        reason = f"no baseline document holds {gate.cell} to compare with: {_without_parts(meaning)}; accept it again"
+    else:
+        reason = f"no baseline document holds {gate.cell} of {meaning.id}"
+    return described(gate, seen.values, Outcome.INCOMPARABLE, reason)
 
 
-def described(gate: Gate, candidate: tuple[float, ...], outcome: Outcome, *reasons: str) -> CellVerdict:
+def described(gate: Gate, values: tuple[float, ...], outcome: Outcome, *reasons: str) -> CellVerdict:
     """A cell that was measured and has nothing to be compared with."""
     return CellVerdict(
         cell=gate.cell,
         outcome=outcome,
         decisive=gate.decisive,
         tolerance=gate.tolerance,
-        candidate=median(candidate),
-        values=candidate,
-        run_cv=stdev(candidate) / fmean(candidate),
+        candidate=median(values),
+        values=values,
+        run_cv=run_cv(values),
         reasons=reasons,
     )
 
 
 def compared(
     gate: Gate,
-    candidate: tuple[float, ...],
-    comparison: Comparison,
+    weighed: Weighed,
     *,
     outcome: Outcome,
     limit: float,
@@ -98,32 +199,36 @@ def compared(
     underpowered: bool = False,
 ) -> CellVerdict:
     """A cell that was compared, with all that the comparison says."""
+    comparison = weighed.comparison
     margin = comparison.margin(0.95)
+    history = tuple(median(session) for session in weighed.sessions)
+    candidate, baseline = median(weighed.values), median(history)
+    if comparison.ruler.scale is Scale.LOG:  # so that the delta is exactly their ratio: the middle of two is then the geometric one
+        history = tuple(comparison.in_unit(value) for value in comparison.history)
+        candidate, baseline = comparison.in_unit(comparison.candidate), comparison.in_unit(comparison.baseline)
     return CellVerdict(
         cell=gate.cell,
         outcome=outcome,
         decisive=gate.decisive,
         tolerance=gate.tolerance,
-        candidate=comparison.in_unit(comparison.candidate),
-        values=candidate,
-        baseline=comparison.in_unit(comparison.baseline),
+        candidate=candidate,
+        values=weighed.values,
+        baseline=baseline,
         delta=comparison.delta,
         interval=(comparison.delta - margin, comparison.delta + margin),
         limit=limit,
         mde=minimum_detectable(comparison, gate.tolerance),
         p_value=comparison.p_value,
-        run_cv=stdev(candidate) / fmean(candidate),
+        run_cv=run_cv(weighed.values),
         sessions=len(comparison.history),
         underpowered=underpowered,
         suspect=suspect,
-        history=tuple(comparison.in_unit(value) for value in comparison.history),
+        history=history,
         reasons=(reason,),
+        scale=comparison.ruler.scale,
     )
 
 
-def _comparable(values: Sequence[float]) -> bool:
-    return all(math.isfinite(value) and value > 0 for value in values)
-
-
-def _holds(runs: Sequence[BaselineRun], cell: Cell) -> bool:
-    return len(runs) >= MINIMUM_RUNS and all(cell in run.values for run in runs)
+def run_cv(values: Sequence[float]) -> float | None:
+    """Coefficient of variation (ddof 1), as a fraction; ``None`` where it has no meaning: one value, or a mean of 0."""
+    return stdev(values) / fmean(values) if len(values) > 1 and fmean(values) else None
