@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.verdict.verdict import Means, Outcome
+
 if TYPE_CHECKING:
-    from pytest_dynperf.verdict.verdict import Verdict
+    from pytest_dynperf.verdict.verdict import CellVerdict, Verdict
 
 LOOKS = (5, 10, 15, 20)
 """After so many pairs a duet is looked at; fixed beforehand, because looking whenever one likes makes noise significant."""
@@ -38,13 +40,21 @@ class Ask:
 
 
 def next_step(verdict: Verdict, possible: Possible | None = None, *, measured_pairs: int = 0) -> Ask:
-    """Pairs up to the next look where a control can run, else a fresh session, while a decisive cell is suspect and undecided.
+    """What to measure while a decisive cell is suspect and undecided. Gates that are not decisive trigger nothing.
 
-    Gates that are not decisive trigger nothing.
+    Pairs up to the next look where a control can run. Where the duet cannot come to the next look: enough, because looks are fixed and
+    nothing may be decided between them. A fresh session where not even the first look can be reached, no pair has been measured
+    (``measured_pairs``: those in the duet so far) and nothing else has been measured to decide.
     """
     possible = possible or Possible()
-    if not any(cell.suspect and cell.decisive for cell in verdict.cells):
+    if verdict.means is Means.FRESH_SESSION or not any(_undecided(cell) for cell in verdict.cells):
         return Ask(step=Step.ENOUGH)
-    if possible.pairs:
-        raise NotImplementedError
-    return Ask(step=Step.FRESH_SESSION if possible.fresh_session and not verdict.confirmed else Step.ENOUGH)
+    look = next((count for count in LOOKS if count > measured_pairs), None)
+    if look is not None and look <= possible.pairs:
+        return Ask(step=Step.PAIRS, pairs=look)
+    fresh = possible.fresh_session and not measured_pairs and not verdict.confirmed
+    return Ask(step=Step.FRESH_SESSION if fresh else Step.ENOUGH)
+
+
+def _undecided(cell: CellVerdict) -> bool:
+    return cell.suspect and cell.decisive and cell.outcome is Outcome.INCONCLUSIVE

@@ -1,0 +1,149 @@
+"""The arithmetic of a duet: what its pairs say of the effect, how far that may be off, and what each look decides.
+
+Values are differences, candidate minus control, on the scale of their cell, signed so that + is worse. Both runs of a pair meet the same
+machine in the same state, so what a session does to its runs cancels; what is left is the noise of two runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from statistics import fmean, median, variance
+from typing import TYPE_CHECKING
+
+from scipy.special import chdtri, stdtr, stdtrit
+
+from pytest_dynperf.quantity import Absent
+from pytest_dynperf.verdict.sequential import LOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOK_ALPHA = 0.0015
+"""One-sided error of *regressed* at each look. Four looks come to .006 at most, together."""
+CLEAR_QUANTILE = 0.95
+"""*Unchanged* needs this confidence that the effect is below the tolerance."""
+
+_PRIOR_WEIGHT = 10  # the noise that the sessions show counts like ten degrees of freedom more: five pairs alone say little of their own
+_CLIP_WIDTH = 2.5
+_NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
+_LEAST_MAD = 0.003  # without it, pairs that happen to agree would clip all others to nothing
+
+
+class Finding(Enum):
+    """What a look says."""
+
+    REGRESSED = "regressed"
+    UNCHANGED = "unchanged"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """``effect`` with its standard error √(variance / pairs) and pairs + 9 degrees of freedom; ``variance`` is that of one difference."""
+
+    effect: float
+    variance: float
+    pairs: int
+
+    @property
+    def standard_error(self) -> float:
+        """On the scale of the differences."""
+        return math.sqrt(self.variance / self.pairs)
+
+    @property
+    def p_value(self) -> float:
+        """P(t > effect / se): the chance of at least this effect without any change."""
+        if not self.standard_error:
+            return 0.5 if not self.effect else float(self.effect < 0)
+        return float(stdtr(degrees(self.pairs), -self.effect / self.standard_error))
+
+    def margin(self, quantile: float) -> float:
+        """t(quantile, pairs + 9) times the standard error."""
+        return float(stdtrit(degrees(self.pairs), quantile)) * self.standard_error
+
+    def limit(self, tolerance: float) -> float:
+        """max(tolerance / 2, t(.9985) se): above it the effect is a regression."""
+        return max(tolerance / 2, self.margin(1 - LOOK_ALPHA))
+
+    def finding(self, tolerance: float) -> Finding:
+        """*Unchanged* where effect + t(.95) se stays below the tolerance; a regression has precedence."""
+        if self.effect > self.limit(tolerance):
+            return Finding.REGRESSED
+        return Finding.UNCHANGED if self.effect + self.margin(CLEAR_QUANTILE) < tolerance else Finding.OPEN
+
+
+def degrees(pairs: int) -> int:
+    """Of freedom: those of the pairs, and those that the noise of the sessions counts for."""
+    return pairs - 1 + _PRIOR_WEIGHT
+
+
+def run_variance(sessions: Sequence[Sequence[float]]) -> float:
+    """The variance of one run, from the runs of sessions (at least two in each): the median over the sessions, so one wild session does
+    not count.
+
+    The median of sample variances lies below the variance: each is divided by the median of chi square over its degrees of freedom, .693
+    for three runs.
+
+    :raises ValueError: without sessions, or for a session of fewer than two runs.
+    """
+    if not sessions or any(len(runs) < 2 for runs in sessions):
+        msg = "the noise of a run needs a session, and two runs in every session"
+        raise ValueError(msg)
+    return median(variance(runs) * (len(runs) - 1) / float(chdtri(len(runs) - 1, 0.5)) for runs in sessions)
+
+
+def estimate(differences: Sequence[float], within: float) -> Estimate:
+    """From at least two differences; ``within`` is the variance of one run (:func:`run_variance`), and a difference has that of two."""
+    kept = clipped(differences)
+    count = len(kept)
+    return Estimate(
+        effect=fmean(kept),
+        variance=(2 * within * _PRIOR_WEIGHT + (count - 1) * variance(kept)) / degrees(count),
+        pairs=count,
+    )
+
+
+def clipped(differences: Sequence[float]) -> list[float]:
+    """At the median ± 2.5 max(1.4826 MAD, .003): a pair in which one run met something else must not carry the mean."""
+    middle = median(differences)
+    width = _CLIP_WIDTH * max(_NORMAL_MAD * median(abs(value - middle) for value in differences), _LEAST_MAD)
+    return [min(max(value, middle - width), middle + width) for value in differences]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The last look that was taken, and what it found."""
+
+    estimate: Estimate
+    finding: Finding
+
+
+def replay(differences: Sequence[float | Absent], within: float, tolerance: float) -> Look | Absent | None:
+    """Look after 5, 10, 15, 20 pairs; the first look that finds something ends it, and what was measured later does not count.
+
+    ``None`` before the first look. Absent where a look meets a pair without a value, or could not but meet it.
+    """
+    last: Look | None = None
+    for count in LOOKS:
+        if count > len(differences):
+            break
+        numbers = _numbers(differences[:count])
+        if isinstance(numbers, Absent):
+            return numbers
+        found = estimate(numbers, within)
+        last = Look(estimate=found, finding=found.finding(tolerance))
+        if last.finding is not Finding.OPEN:
+            return last
+    rest = _numbers(differences[: LOOKS[-1]])
+    return rest if isinstance(rest, Absent) else last
+
+
+def _numbers(differences: Sequence[float | Absent]) -> list[float] | Absent:
+    numbers: list[float] = []
+    for difference in differences:
+        if isinstance(difference, Absent):
+            return difference
+        numbers.append(difference)
+    return numbers
