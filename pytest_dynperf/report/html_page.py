@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,21 +15,24 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_dynperf.report import chart, interval_bar, wording
-from pytest_dynperf.report.meaning import direction_of, in_catalogue_order, label, unit_of
+from pytest_dynperf.report import annotations_text, certainty_text, chart, duet_text, interval_bar, suspicion_text, waiver_text, wording
+from pytest_dynperf.report.meaning import in_catalogue_order, label, meaning_of, unit_of
+from pytest_dynperf.report.pair_strip import pair_strip
 from pytest_dynperf.report.rows import Row, provenance_changes, rows
+from pytest_dynperf.report.scale_text import compared, differences
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
+from pytest_dynperf.report.standing import Standing, standing, tally
 from pytest_dynperf.report.sweep import sweeps
 from pytest_dynperf.run_directory import safe_name
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.metrics.definition import Cell
+    from pytest_dynperf.verdict.annotations import Annotations
 
-_FAILED = (Outcome.REGRESSED, Outcome.INVALID)
 _WAITING = (Outcome.NO_BASELINE, Outcome.INCOMPARABLE, Outcome.IMPROVED, Outcome.INCONCLUSIVE)
 _CARDS = 3
 _FEW_ROWS = 16
@@ -47,9 +50,20 @@ class MetricLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """The pairs of one cell: what they say in words, and as a drawing."""
+
+    name: str
+    change: str
+    pairs: str
+    texts: tuple[str, ...]
+    drawing: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
     """One case on the page. ``rows`` are its judged cells, ``others`` the rest, ``confirming`` what the fresh session saw
-    of the judged ones; ``anchor`` is unique within the page.
+    of the judged ones; ``strips`` the pairs of a duet, decisive cells first; ``anchor`` is unique within the page.
 
     ``shown`` is its name in tables: without the suite where the session has one suite only.
     """
@@ -61,11 +75,17 @@ class CaseView:
     others: tuple[MetricLine, ...]
     confirming: tuple[MetricLine, ...]
     changes: tuple[tuple[str, str, str], ...]
+    strips: tuple[Strip, ...]
 
     @property
-    def kind(self) -> str:
-        """The class of the outcome: ``no-baseline``."""
-        return kind(self.result.verdict.outcome)
+    def standing(self) -> Standing:
+        """How the case stands."""
+        return standing(self.result.verdict)
+
+    @property
+    def has_card(self) -> bool:
+        """Whether it is told before the table: what failed, and what is waived."""
+        return self.standing.fails or self.standing.waived
 
 
 def render(report: SessionReport) -> str:
@@ -74,7 +94,8 @@ def render(report: SessionReport) -> str:
     :raises ValueError: when a number is not finite.
     """
     results = [withheld(result) for result in report.results]
-    views = _views(results)
+    published = replace(report, results=tuple(results))
+    views = _views(results, report.annotations)
     table = _table(views)
     style = files("pytest_dynperf.report").joinpath("static/report.css").read_text("utf-8")
     script = files("pytest_dynperf.report").joinpath("static/report.js").read_text("utf-8")
@@ -87,17 +108,21 @@ def render(report: SessionReport) -> str:
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             sentence=wording.verdict_sentence(report),
-            worst=max((result.verdict.outcome for result in results), default=None),
-            counts=wording.counts(results),
+            bad=not report.complete or not results or any(view.standing.fails for view in views),
+            good=all(view.result.verdict.outcome in (Outcome.UNCHANGED, Outcome.IMPROVED) for view in views),
+            counts=tally(results),
+            shift=annotations_text.shift(published),
+            survivors_note=annotations_text.survivors_note(published),
+            underpowered=certainty_text.underpowered_sentence(results),
             views=views,
-            cards=[view for view in views if view.result.verdict.outcome in _FAILED][:_CARDS],
-            failed=sum(result.verdict.outcome in _FAILED for result in results),
+            cards=[view for view in views if view.has_card][:_CARDS],
+            more=sum(view.has_card for view in views) - _CARDS,
             waiting=[view for view in views if view.result.verdict.outcome in _WAITING],
             changed=[(view, row) for view, row in table if row is None or row.cell.outcome is not Outcome.UNCHANGED],
             unchanged=[(view, row) for view, row in table if row is not None and row.cell.outcome is Outcome.UNCHANGED],
             few_rows=_FEW_ROWS,
             compared=any(row.cell.delta is not None for _, row in table if row is not None),
-            extent=interval_bar.extent_of(row.cell.interval for _, row in table if row is not None and row.cell.interval is not None),
+            extent=interval_bar.extent_of(_intervals(row for _, row in table if row is not None)),
             environments=_environments(results),
             changes=_changes(results),
             sweeps=sweeps(results),
@@ -111,11 +136,6 @@ def content_security_policy(style: str, script: str) -> str:
     return (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def kind(outcome: Outcome) -> str:
-    """The outcome as a CSS class: ``no-baseline``."""
-    return outcome.text.replace(" ", "-")
 
 
 def _hash(text: str) -> str:
@@ -132,13 +152,16 @@ def _templates() -> Environment:
     )
     environment.globals.update(
         chart=chart,
+        duet_text=duet_text,
         interval_bar=interval_bar,
+        suspected=suspicion_text.suspected,
+        waiver_text=waiver_text,
+        what_decides=certainty_text.what_decides,
         wording=wording,
         label=label,
         unit_of=unit_of,
-        direction_of=direction_of,
-        kind=kind,
         Outcome=Outcome,
+        Standing=Standing,
         link=_link,
     )
     return environment
@@ -149,9 +172,15 @@ def _link(path: str) -> str:
     return "./" + quote(path.lstrip("/"))
 
 
-def _views(results: Sequence[CaseResult]) -> list[CaseView]:
+def _intervals(shown: Iterable[Row]) -> Iterator[tuple[float, float]]:
+    for row in shown:
+        if row.texts.drawn is not None and row.texts.drawn.interval is not None:
+            yield row.texts.drawn.interval
+
+
+def _views(results: Sequence[CaseResult], annotations: Annotations | None) -> list[CaseView]:
     """Worst first, like the table."""
-    ordered = sorted(results, key=lambda result: -result.verdict.outcome)
+    ordered = sorted(results, key=lambda result: -standing(result.verdict).severity)
     one_suite = len({result.case.suite for result in results}) == 1
     views = []
     taken: set[str] = set()
@@ -165,10 +194,11 @@ def _views(results: Sequence[CaseResult]) -> list[CaseView]:
                 result=result,
                 anchor=anchor,
                 shown=result.case.case_id if one_suite else result.case.name,
-                rows=tuple(rows([result])),
+                rows=tuple(rows([result], annotations)),
                 others=_other_metrics(result),
                 confirming=_confirming_metrics(result),
                 changes=tuple(provenance_changes(result)),
+                strips=tuple(_strips(result)),
             )
         )
     return views
@@ -209,6 +239,25 @@ def _metric_line(cell: Cell, runs: Sequence[Run], result: CaseResult) -> MetricL
         values=tuple(wording.quantity(run.values.get(cell), unit) for run in runs),
         absent=None if seen else wording.absent(reasons[0] if reasons else ""),
     )
+
+
+def _strips(result: CaseResult) -> Iterator[Strip]:
+    for cell in sorted(result.verdict.cells, key=lambda cell: (not cell.decisive, -cell.outcome)):
+        means = meaning_of(cell.cell.metric, result.meanings)
+        found = differences(cell, means)
+        said = compared(cell, means)
+        if not cell.pairs or not found or said.drawn is None:
+            continue
+        texts = tuple(text for _, text in found)
+        pairs = wording.counted(len(found), "pair")
+        drawing = pair_strip(
+            found,
+            tolerance=said.drawn.tolerance,
+            tolerance_text=said.tolerance,
+            kind=Standing(cell.outcome, waived=standing(result.verdict).waived and cell.outcome is Outcome.REGRESSED).kind,
+            words=f"{label(cell.cell)}, candidate against control, {pairs}: {', '.join(texts)}",
+        )
+        yield Strip(name=label(cell.cell), change=said.change, pairs=pairs, texts=texts, drawing=drawing)
 
 
 def _environments(results: Sequence[CaseResult]) -> list[tuple[str, dict[str, str], dict[str, str]]]:

@@ -6,14 +6,15 @@ Tables and sentences keep to the width; paths and commands stay whole on their l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.report import wording
-from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, direction_of, label, unit_of
+from pytest_dynperf.report import annotations_text, certainty_text, duet_text, suspicion_text, waiver_text, wording
+from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
+from pytest_dynperf.report.standing import Standing, standing, tally
 from pytest_dynperf.report.wrapping import printable, wrapped
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome
@@ -27,15 +28,6 @@ MAX_WIDTH = 100
 MIN_WIDTH = 40
 _FEW_CASES = 12
 """Up to here every case has a line; beyond, unchanged ones are counted."""
-_STYLES = {
-    Outcome.REGRESSED: "red",
-    Outcome.INVALID: "red",
-    Outcome.NO_BASELINE: "yellow",
-    Outcome.INCOMPARABLE: "yellow",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.IMPROVED: "green",
-    Outcome.UNCHANGED: "green",
-}
 _EXPLAINED = (Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE)
 
 
@@ -74,13 +66,19 @@ def live_line(
 
 
 def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
-    """Why a case failed, for people: what, from → to, how sure, what else changed, the commands to repeat and to accept.
+    """Why a case failed, for people: what, from → to, how sure, where to look first, the commands to repeat and to accept.
 
-    Paths of logs and records are shown below ``run_directory``.
+    Expired waivers come first. Paths of logs and records are shown below ``run_directory``.
     """
     result = withheld(result)
     verdict = result.verdict
     lines = [f"{verdict.outcome.text.upper()}: {result.case.name}"]
+    for waiver in verdict.expired:
+        lines += _paragraphs(waiver_text.expired(waiver), "  ")
+    if verdict.expired:
+        lines += _paragraphs(waiver_text.remedy(), "  ")
+    if verdict.waiver is not None:
+        lines += _paragraphs(waiver_text.waived(verdict.waiver), "  ")
     shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or (cell.suspect and cell.delta is not None)]
     for cell in sorted(shown, key=lambda cell: -cell.outcome):
         lines += _cell_text(result, cell)
@@ -89,7 +87,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
         if not reason.startswith(said):
             lines += _paragraphs(reason, "  ")
     if verdict.confirmed:
-        lines.append(f"  confirmed by: {result.confirmed_by or 'a fresh session'}")
+        lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ")
     if verdict.outcome is Outcome.REGRESSED:
         lines += _suspects_text(result)
     lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
@@ -98,18 +96,11 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
 
 def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
     row = row_of(result, cell)
-    direction = direction_of(cell.cell.metric, result.meanings)
     note = "" if cell.decisive else " (shown, does not decide)"
-    certainty = [
-        f"limit {wording.change(cell.limit, direction)}",
-        f"tolerance {wording.percent(cell.tolerance)}",
-        f"MDE {row.mde}",
-        f"{wording.counted(cell.sessions, 'session')} of baseline",
-    ]
     lines = [
         f"  {row.metric}: {row.baseline} → {row.now}, {row.change}{note}",
-        f"    {', '.join(certainty)}",
-        f"    runs {row.runs} (CV {wording.percent(cell.run_cv)})",
+        f"    {', '.join(row.certainty)}",
+        *_paragraphs(f"runs {row.runs} (CV {wording.percent(cell.run_cv)})", "    "),
     ]
     for reason in cell.reasons:
         lines += _paragraphs(reason, "    ")
@@ -117,10 +108,21 @@ def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
 
 
 def _suspects_text(result: CaseResult) -> list[str]:
-    changes = provenance_changes(result)
-    if not changes:
+    """What the pairs compared, then where to look first; without suspicions, all that is recorded as different."""
+    arms = duet_text.arm_changes(result)
+    lines = [f"  differs from the control: {name}: {theirs} → {ours}" for name, theirs, ours in arms]
+    suspicions = suspicion_text.lines(result)
+    if suspicions:
+        lines.append("  look here first (suspicions, not findings):")
+        return lines + [line for text in suspicions for line in _paragraphs(text, "    ")]
+    changes = [] if arms else provenance_changes(result)
+    if not changes and not arms:
         return ["  nothing that is recorded differs from the baseline's provenance"]
-    return ["  differs from the baseline, so suspect:", *(f"    {name}: {before} → {now}" for name, before, now in changes)]
+    return [
+        *lines,
+        *(["  differs from the baseline, so suspect:"] if changes else []),
+        *(f"    {n}: {old} → {new}" for n, old, new in changes),
+    ]
 
 
 def _what_to_do(result: CaseResult, root: Path) -> list[tuple[str, str]]:
@@ -132,17 +134,29 @@ def _what_to_do(result: CaseResult, root: Path) -> list[tuple[str, str]]:
 
 
 def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
-    """The end of a session: verdict, a line per case, the changes as a table, counts, baselines, and last the report's path."""
+    """The end of a session: a shift of the environment, verdict, expired waivers, a line per case, the changes as a table, what explains
+    them, counts, baselines, and last the report's path.
+    """
     width = max(MIN_WIDTH, min(width, MAX_WIDTH))
     results = [withheld(result) for result in report.results]
-    worst = max((result.verdict.outcome for result in results), default=None)
-    style = "red" if not report.complete or worst is None else _STYLES[worst]
-    lines = [Line(text, style) for text in wrapped(wording.verdict_sentence(report), width)]
+    report = replace(report, results=tuple(results))
+    worst = next(iter(tally(results)), None)
+    style = "red" if not report.complete or worst is None else worst.colour
+    lines = _shift_lines(report, width)
+    lines += [Line(text, style) for text in wrapped(wording.verdict_sentence(report), width)]
     lines += [Line(text, "red") for name in report.missing for text in wrapped(f"missing: {name}", width, "  ")]
+    lines += _expired_lines(results, width)
     lines += _case_lines(results, width, verbose=verbose)
-    shown = [row for row in rows(results) if row.cell.delta is not None and (verbose or row.cell.outcome is not Outcome.UNCHANGED)]
+    shown = [
+        row
+        for row in rows(results, report.annotations)
+        if row.cell.delta is not None and (verbose or row.cell.outcome is not Outcome.UNCHANGED)
+    ]
     lines += _table(shown, width)
+    for note in (*_duet_notes(results), annotations_text.survivors_note(report)):
+        lines += [Line(text) for text in wrapped(note, width)]
     lines += _explanations(results, width)
+    lines += [Line(text) for text in wrapped(certainty_text.underpowered_sentence(results), width)]
     took = f"{wording.counted(len(results), 'case')} in {wording.duration(report.duration_s)}: {wording.counts_sentence(results)}"
     lines += [Line(text, "bold") for text in wrapped(took, width)]
     lines += _baseline_lines(report, width)
@@ -150,16 +164,43 @@ def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
     return [Line(printable(line.text), line.style) for line in lines]
 
 
+def _shift_lines(report: SessionReport, width: int) -> list[Line]:
+    """That the whole session moved, with the failures grouped below it: what is no more than the shift, and what remains beyond."""
+    found = annotations_text.shift(report)
+    if found is None:
+        return []
+    lines = [Line(text, "yellow") for text in wrapped(found.sentence, width)]
+    groups = (("no more than that", found.with_it), ("beyond it remain", found.beyond)) if found.with_it or found.beyond else ()
+    texts = [f"{title}: {wording.named(names, _FEW_CASES) or 'none'}" for title, names in groups]
+    lines += [Line(line) for text in (*texts, found.advice, found.note) for line in wrapped(text, width, "  ")]
+    return lines
+
+
+def _expired_lines(results: Sequence[CaseResult], width: int) -> list[Line]:
+    found = waiver_text.expired_cases(results)
+    texts = [f"{result.case.name}: {waiver_text.expired(waiver)}" for result, waiver in found]
+    lines = [Line(line, "red") for text in texts for line in wrapped(text, width, "  ")]
+    return lines + [Line(line) for line in wrapped(waiver_text.remedy(), width, "  ") if found]
+
+
+def _duet_notes(results: Sequence[CaseResult]) -> list[str]:
+    """Once for each control: with what the pairs compared, and how."""
+    found = dict.fromkeys((result.duet.control or "(unnamed)", result.duet.layout) for result in results if result.duet is not None)
+    return [f"pairs: candidate and the control {control}, {duet_text.layout(layout)}" for control, layout in found]
+
+
 def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> list[Line]:
     """A line per case below its suite, or two where they do not fit."""
-    listed = [result for result in results if verbose or len(results) <= _FEW_CASES or result.verdict.outcome is not Outcome.UNCHANGED]
-    texts = [("  " + printable(result.case.case_id), result.verdict.outcome.text, *_numbers(result)) for result in listed]
+    listed = [
+        result for result in results if verbose or len(results) <= _FEW_CASES or standing(result.verdict) != Standing(Outcome.UNCHANGED)
+    ]
+    texts = [("  " + printable(result.case.case_id), standing(result.verdict).text, *_numbers(result)) for result in listed]
     widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
     one_line = sum(widths) + 2 * len(widths) <= width
     lines: list[Line] = []
     suite = None
     for result, text in zip(listed, texts, strict=True):
-        style = _STYLES[result.verdict.outcome]
+        style = standing(result.verdict).colour
         if result.case.suite != suite:
             suite = result.case.suite
             lines += [Line(part, "bold") for part in wrapped(suite, width)]
@@ -201,7 +242,7 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
     widths = [max(len(text[column]) for text in [*texts, _TITLES]) for column in range(len(_TITLES))]
     full = sum(widths) + 2 * (len(widths) - 1)
     if full <= width:
-        body = [Line(_columns(text, widths), _STYLES[row.cell.outcome]) for row, text in zip(shown, texts, strict=True)]
+        body = [Line(_columns(text, widths), row.standing.colour) for row, text in zip(shown, texts, strict=True)]
         return [Line(""), Line(_columns(_TITLES, widths), "bold"), *body, Line("")]
     grouped = full - widths[0] <= width
     lines = [Line("")]
@@ -212,7 +253,7 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
         if text[0] != before:
             lines += [Line(part, "bold") for part in wrapped(text[0], width)]
             before = text[0]
-        style = _STYLES[row.cell.outcome]
+        style = row.standing.colour
         if grouped:
             lines.append(Line("  " + _columns(text[1:], widths[1:]), style))
         else:
@@ -223,12 +264,18 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
 
 
 def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
-    """The first reason of each case whose outcome says nothing by itself."""
+    """The first reason of each case whose outcome says nothing by itself, what would decide it, and why a regression is waived."""
     lines = []
     for result in results:
-        if result.verdict.outcome in _EXPLAINED and result.verdict.reasons:
-            text = f"{result.case.name}: {result.verdict.reasons[0]}"
-            lines += [Line(part, _STYLES[result.verdict.outcome]) for part in wrapped(text, width)]
+        verdict = result.verdict
+        texts = list(verdict.reasons[:1]) if verdict.outcome in _EXPLAINED else []
+        if verdict.waiver is not None:
+            texts = [f"regressed, {waiver_text.waived(verdict.waiver)}"]
+        if not texts:
+            continue
+        colour = standing(verdict).colour
+        lines += [Line(part, colour) for part in wrapped(f"{result.case.name}: {texts[0]}", width)]
+        lines += [Line(part) for part in wrapped(certainty_text.what_decides(result), width, "  ")]
     return lines
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.quantity import Direction, Unit
+from pytest_dynperf.report.standing import standing, tally
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -24,24 +25,6 @@ _SHORT_UNITS = {
     Unit.TOKENS_PER_SECOND_PER_USER.value: "tok/s/user",
     Unit.TOKENS_PER_SECOND_PER_GPU.value: "tok/s/GPU",
     Unit.REQUESTS_PER_SECOND.value: "req/s",
-}
-_SYMBOLS = {
-    Outcome.REGRESSED: "✗",
-    Outcome.INVALID: "!",
-    Outcome.NO_BASELINE: "○",
-    Outcome.INCOMPARABLE: "≠",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.IMPROVED: "▲",
-    Outcome.UNCHANGED: "=",
-}
-_PREDICATES = {
-    Outcome.REGRESSED: ("regressed", "regressed"),
-    Outcome.INVALID: ("is invalid", "are invalid"),
-    Outcome.NO_BASELINE: ("has no baseline", "have no baseline"),
-    Outcome.INCOMPARABLE: ("is incomparable", "are incomparable"),
-    Outcome.INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
-    Outcome.IMPROVED: ("improved", "improved"),
-    Outcome.UNCHANGED: ("is unchanged", "are unchanged"),
 }
 _NAMED_CASES = 3
 """A verdict sentence names this many cases and counts the rest."""
@@ -155,11 +138,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def outcome_symbol(outcome: Outcome) -> str:
-    """One character, different for each outcome: colour is never the only sign."""
-    return _SYMBOLS[outcome]
-
-
 def counts(results: Sequence[CaseResult]) -> dict[Outcome, int]:
     """Cases by outcome, worst first, without those that did not occur."""
     found = Counter(result.verdict.outcome for result in results)
@@ -167,8 +145,8 @@ def counts(results: Sequence[CaseResult]) -> dict[Outcome, int]:
 
 
 def counts_sentence(results: Sequence[CaseResult]) -> str:
-    """``1 regressed, 3 unchanged``."""
-    return ", ".join(f"{number} {outcome.text}" for outcome, number in counts(results).items()) or "no case"
+    """``1 regressed, 1 regressed and waived, 3 unchanged``."""
+    return ", ".join(f"{number} {one.text.replace(', ', ' and ')}" for one, number in tally(results).items()) or "no case"
 
 
 def verdict_sentence(report: SessionReport) -> str:
@@ -176,16 +154,15 @@ def verdict_sentence(report: SessionReport) -> str:
     sentences = [] if report.complete else [_incomplete(report)]
     if not report.results:
         return " ".join([*sentences, "No case was measured."])
-    tally = counts(report.results)
-    worst, *others = tally
-    predicate = _PREDICATES[worst][0 if tally[worst] == 1 else 1]
-    text = f"{tally[worst]} of {counted(len(report.results), 'case')} {predicate}"
-    if len(tally) == 1 and worst is not Outcome.REGRESSED:
+    found = tally(report.results)
+    worst, *others = found
+    text = f"{found[worst]} of {counted(len(report.results), 'case')} {worst.predicate(found[worst])}"
+    if len(found) == 1 and worst.outcome is not Outcome.REGRESSED:
         return " ".join([*sentences, f"{text}."])
     one_suite = len({result.case.suite for result in report.results}) == 1
-    worst_cases = [result.case for result in report.results if result.verdict.outcome is worst]
-    text += ": " + _named([case.case_id if one_suite else case.name for case in worst_cases])
-    rest = [f"{tally[outcome]} {_PREDICATES[outcome][0 if tally[outcome] == 1 else 1]}" for outcome in others]
+    worst_cases = [result.case for result in report.results if standing(result.verdict) == worst]
+    text += ": " + named([case.case_id if one_suite else case.name for case in worst_cases])
+    rest = [f"{found[one]} {one.predicate(found[one])}" for one in others]
     return " ".join([*sentences, "; ".join([text, *rest]) + "."])
 
 
@@ -196,6 +173,7 @@ def _incomplete(report: SessionReport) -> str:
     return f"Session incomplete ({', '.join(causes)})."
 
 
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED_CASES])
-    return shown if len(names) <= _NAMED_CASES else f"{shown} and {len(names) - _NAMED_CASES} more"
+def named(names: Sequence[str], most: int = _NAMED_CASES) -> str:
+    """``a, b, c and 4 more``."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -142,10 +142,6 @@ def test_nothing_measured_is_never_good_news() -> None:
     assert wording.verdict_sentence(a_report()) == "No case was measured."
 
 
-def test_symbols_differ() -> None:
-    assert len({wording.outcome_symbol(outcome) for outcome in Outcome}) == len(Outcome)
-
-
 def test_stamps_for_people() -> None:
     assert wording.instant("20261121T030501Z") == "2026-11-21 03:05:01 UTC"
     assert wording.instant("yesterday") == "yesterday"

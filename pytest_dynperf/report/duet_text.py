@@ -1,0 +1,47 @@
+"""A duet in words: with what the candidate was compared, in how many pairs, and what differs between the arms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.environment import differences
+from pytest_dynperf.report.wording import counted
+from pytest_dynperf.verdict.verdict import Means
+
+if TYPE_CHECKING:
+    from pytest_dynperf.report.session_report import CaseResult
+
+NOT_RECORDED = "(not recorded)"
+
+
+def decided_by(result: CaseResult) -> str:
+    """What decided the suspects of a case: ``a fresh session``, or the duet in words; empty where nothing did."""
+    if result.verdict.means is Means.DUET and result.duet is not None:
+        return against(result)
+    if not result.verdict.confirmed:
+        return ""
+    return result.confirmed_by or "a fresh session"
+
+
+def against(result: CaseResult) -> str:
+    """``10 pairs with the control dynamo 1.4.1, side by side``; with the pairs that were invalid and repeated. Empty without a duet."""
+    duet = result.duet
+    if duet is None:
+        return ""
+    repeated = f", {counted(len(duet.discarded), 'more pair')} invalid and repeated" if duet.discarded else ""
+    return f"{counted(len(duet.pairs), 'pair')} with the control {duet.control or '(unnamed)'}, {layout(duet.layout)}{repeated}"
+
+
+def layout(name: str) -> str:
+    """``side by side``; ``in blocks, one deployment at a time (ABBA)``."""
+    return "in blocks, one deployment at a time (ABBA)" if name == "blocks" else name
+
+
+def arm_changes(result: CaseResult) -> list[tuple[str, str, str]]:
+    """``(name, control's text, ours)`` of what is recorded and differs between the arms: what the pairs compare. Empty without a duet, and
+    where nothing was recorded of the control.
+    """
+    if result.duet is None or result.environment is None or not result.duet.control_provenance:
+        return []
+    changed = differences(result.environment.provenance, result.duet.control_provenance)
+    return [(name, theirs or NOT_RECORDED, ours or NOT_RECORDED) for name, (ours, theirs) in changed.items()]

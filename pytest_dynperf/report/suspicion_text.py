@@ -1,0 +1,53 @@
+"""Where a regression may come from, in words that claim no more than that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.metrics.definition import Kind
+from pytest_dynperf.report import wording
+from pytest_dynperf.report.duet_text import NOT_RECORDED
+from pytest_dynperf.report.meaning import direction_of, label, meaning_of
+from pytest_dynperf.report.scale_text import value_text
+
+if TYPE_CHECKING:
+    from pytest_dynperf.report.session_report import CaseResult
+    from pytest_dynperf.verdict.suspicion import Suspicion
+
+SHORT = 3
+"""A failure text names this many; the page names all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspected:
+    """One place to look first: ``what`` (``decode``, ``recorded change``), ``sentence`` and ``evidence`` (before → now), which may be
+    empty.
+    """
+
+    what: str
+    sentence: str
+    evidence: str
+
+
+def suspected(result: CaseResult) -> tuple[Suspected, ...]:
+    """All of a case, the strongest first."""
+    return tuple(Suspected(what=one.what, sentence=one.sentence, evidence=_evidence(one, result)) for one in result.suspicions)
+
+
+def lines(result: CaseResult) -> list[str]:
+    """At most :data:`SHORT` and a count of the rest."""
+    found = suspected(result)
+    texts = [f"{one.what}: {one.sentence}" + (f" ({one.evidence})" if one.evidence else "") for one in found[:SHORT]]
+    return texts if len(found) <= SHORT else [*texts[:-1], f"{texts[-1]}; {len(found) - SHORT} more in the report"]
+
+
+def _evidence(one: Suspicion, result: CaseResult) -> str:
+    if one.name is not None:
+        return f"{one.name}: {one.text_before or NOT_RECORDED} → {one.text_now or NOT_RECORDED}"
+    if one.cell is None or one.before is None or one.now is None:
+        return ""
+    means = meaning_of(one.cell.metric, result.meanings)
+    ratio = means is None or means.kind is Kind.MAGNITUDE  # of a rate before and now say it
+    change = f", {wording.change(one.delta, direction_of(one.cell.metric, result.meanings))}" if ratio and one.delta is not None else ""
+    return f"{label(one.cell)}: {value_text(one.before, means)} → {value_text(one.now, means)}{change}"
