@@ -100,8 +100,9 @@ REQUEST_ERROR_RATE = MetricDefinition(
     direction=Direction.LOWER_IS_BETTER,
     formula="failed measured requests / measured requests; bounded by max_error_share, not gated by default",
     source="load generator; AIPerf request_error_rate (there in %)",
-    # Log odds. Failures come together (a queue that is full, a worker that restarts), so sessions without any change may differ by half.
-    prior_sd=0.5,
+    # Log odds: five points around one half. Failures come together (a queue that is full, a worker that restarts), so sessions without any
+    # change differ by more than single failures would.
+    prior_sd=0.2,
     kind=Kind.RATE,
     value=error_share,
     parts=errors_of_all,

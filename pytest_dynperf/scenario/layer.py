@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.metrics.catalogue import CATALOGUE, statistics
-from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.quantity import Direction
 from pytest_dynperf.scenario.expectation import Gate
 from pytest_dynperf.scenario.keys import TABLES, Value, accept, find_key
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 LAYER_TABLES = ("topology", "traffic", "axes", "expect")
-_GATE_KEYS = ("metric", "statistic", "tolerance", "decisive")
+_GATE_FLAGS = {"decisive": True, "required": False, "exact": False}
+"""Keys of a gate that are true or false, with their defaults."""
+
+_GATE_KEYS = ("metric", "statistic", "tolerance", *_GATE_FLAGS)
 
 
 def table_at(found: object, *, where: str) -> Mapping[str, object]:
@@ -137,24 +140,39 @@ def _read_gate(table: Mapping[str, object], *, where: str) -> Gate:
             msg = f"{where}: {name} is missing; a gate says {', '.join(_GATE_KEYS[:3])}"
             raise ScenarioError(msg)
     metric, statistic, tolerance = (table[name] for name in _GATE_KEYS[:3])
-    decisive = table.get("decisive", True)
-    if not isinstance(decisive, bool):
-        msg = f"{where}.decisive: found {decisive!r}, allowed is true or false"
-        raise ScenarioError(msg)
+    flags = {name: table.get(name, default) for name, default in _GATE_FLAGS.items()}
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            msg = f"{where}.{name}: found {flag!r}, allowed is true or false"
+            raise ScenarioError(msg)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not math.isfinite(tolerance) or not 0 < tolerance < 1:
         msg = f"{where}.tolerance: found {tolerance!r}, allowed is a fraction above 0 and below 1 (0.03 is 3 %)"
         raise ScenarioError(msg)
-    return Gate(cell=_read_cell(metric, statistic, where=where), tolerance=float(tolerance), decisive=decisive)
+    exact = flags["exact"] is True
+    return Gate(
+        cell=_read_cell(metric, statistic, exact=exact, where=where),
+        tolerance=float(tolerance),
+        decisive=flags["decisive"] is True,
+        required=flags["required"] is True,
+        exact=exact,
+    )
 
 
-def _read_cell(metric: object, statistic: object, *, where: str) -> Cell:
+def _read_cell(metric: object, statistic: object, *, exact: bool, where: str) -> Cell:
     if not isinstance(metric, str) or metric not in CATALOGUE:
         hint = nearest(metric, CATALOGUE) if isinstance(metric, str) else ""
         msg = f"{where}.metric: there is no metric {metric!r}{hint}; known: {', '.join(sorted(CATALOGUE))}"
         raise ScenarioError(msg)
     definition = CATALOGUE[metric]
-    if definition.direction is Direction.NEITHER:
-        msg = f"{where}.metric: {metric!r} is a fact without a better and a worse, so it cannot be gated; gate another metric"
+    if exact and definition.kind is not Kind.COUNT:
+        counts = ", ".join(repr(name) for name, other in CATALOGUE.items() if other.kind is Kind.COUNT)
+        msg = f"{where}.exact: {metric!r} is no count, and only a count can be the same in every run; counts are {counts}"
+        raise ScenarioError(msg)
+    if definition.direction is Direction.NEITHER and not exact:
+        remedy = (
+            "say exact = true (the same in every run), or gate another metric" if definition.kind is Kind.COUNT else "gate another metric"
+        )
+        msg = f"{where}.metric: {metric!r} is a fact without a better and a worse, so it cannot be gated; {remedy}"
         raise ScenarioError(msg)
     known = statistics(definition)
     if not isinstance(statistic, str) or statistic not in known:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
 from pytest_dynperf.measurement.measurement import Measurement, Run
-from pytest_dynperf.metrics.catalogue import CATALOGUE
-from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.metrics.catalogue import CATALOGUE, MEANINGS
+from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.observation.recording import Certificate, ProcessUsage, Recording
 from pytest_dynperf.observation.request_record import Failure, FailureKind, RequestRecord
 from pytest_dynperf.scenario.expectation import Expectation, Gate
@@ -68,7 +68,8 @@ def recording(records: Sequence[RequestRecord], *, window_ms: int = 1_000) -> Re
 
 
 def run_of(values: Mapping[Cell, float], name: str = "run-1") -> Run:
-    """A valid run with the given values and no others."""
+    """A valid run with the given values and no others; rates are parts of 10,000."""
+    rates = {cell.metric: value for cell, value in values.items() if cell.metric in MEANINGS and MEANINGS[cell.metric].kind is Kind.RATE}
     return Run(
         name=name,
         values=values,
@@ -80,6 +81,7 @@ def run_of(values: Mapping[Cell, float], name: str = "run-1") -> Run:
         duration_s=1.0,
         certificate=CERTIFICATE,
         witness={},
+        parts={metric: (value * 10_000, 10_000.0) for metric, value in rates.items()},
     )
 
 
@@ -106,7 +108,14 @@ def document_of(columns: Mapping[Cell, Sequence[float]], *, number: int = 0, key
         provenance={"dynamo.version": "1.4.2"},
         units={cell.metric: CATALOGUE[cell.metric].unit.value for cell in columns},
         runs=tuple(
-            BaselineRun(values=run.values, distributions={}, requests=run.requests, errors=run.errors, duration_s=run.duration_s)
+            BaselineRun(
+                values=run.values,
+                distributions={},
+                requests=run.requests,
+                errors=run.errors,
+                duration_s=run.duration_s,
+                parts=run.parts,
+            )
             for run in runs
         ),
         epoch=epoch,

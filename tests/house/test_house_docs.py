@@ -15,6 +15,7 @@ from pytest_dynperf import errors
 from pytest_dynperf.command import exit_code
 from pytest_dynperf.command.load_options import add_options as add_load_options
 from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
 from pytest_dynperf.plugin import fixtures
 from pytest_dynperf.plugin.options import add_options
@@ -33,6 +34,8 @@ from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, fen
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_dynperf.metrics.definition import MetricDefinition
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +183,16 @@ def test_the_catalogue() -> None:
         per, unit, direction, formula, source, prior = table[metric]
         assert (per == "run") == (definition.value is not None)
         assert (unit, direction, formula) == (definition.unit.value, definition.direction.value, definition.formula)
-        assert (source, prior) == (definition.source, f"{definition.prior_sd * 100:g} %")
+        assert (source, prior) == (definition.source, prior_of(definition))
+
+
+def prior_of(definition: MetricDefinition) -> str:
+    """As the last column states it."""
+    return {
+        Kind.MAGNITUDE: f"{definition.prior_sd * 100:g} %",
+        Kind.RATE: f"{definition.prior_sd:g} log odds".removeprefix("0"),
+        Kind.COUNT: "none: a count",
+    }[definition.kind]
 
 
 def test_what_the_shipped_suite_gates() -> None:

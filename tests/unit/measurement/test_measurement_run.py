@@ -12,7 +12,7 @@ import pytest
 from pytest_dynperf.measurement.cell_values import values
 from pytest_dynperf.measurement.measurement import Measurement, Run
 from pytest_dynperf.measurement.run import distribution, summarise
-from pytest_dynperf.metrics.catalogue import cells
+from pytest_dynperf.metrics.catalogue import CATALOGUE, cells
 from pytest_dynperf.metrics.definition import Cell, RunFacts
 from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.quantity import Absent
@@ -48,6 +48,19 @@ def test_values_by_hand() -> None:
     assert "server_time_to_first_token.v1" not in summary.distributions
 
 
+def test_parts_of_every_rate_that_has_a_value() -> None:
+    summary = run()
+    assert summary.parts == {"request_error_rate.v1": (0.0, 32.0)}
+    assert {cell.metric for cell in summary.values if CATALOGUE[cell.metric].parts is not None} == set(summary.parts)
+    assert all(type(number) is float for pair in summary.parts.values() for number in pair)
+
+
+def test_a_rate_without_its_parts_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = replace(CATALOGUE["request_error_rate.v1"], parts=lambda _recording, _facts: Absent("lost"))
+    monkeypatch.setattr("pytest_dynperf.measurement.run.CATALOGUE", {**CATALOGUE, broken.id: broken})
+    assert run().parts == {}
+
+
 def test_goodput_counts_by_the_objectives_of_the_case() -> None:
     assert "no objective" in run().absent[Cell("goodput.v1", "value")].reason
     late = record(99, sent_ms=0, chunks_ms=(81, 90, 100))
@@ -62,6 +75,7 @@ def test_an_invalid_run_has_no_values_and_says_why() -> None:
     assert summary.problems
     assert not summary.values
     assert not summary.distributions
+    assert not summary.parts
     assert set(summary.absent) == set(cells())
     assert summary.problems[0] in summary.absent[TTFT].reason
     assert (summary.requests, summary.errors, summary.error_kinds) == (33, 1, {"overloaded": 1})

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_dynperf.metrics import server, steady
 from pytest_dynperf.metrics.catalogue import CATALOGUE, cells, statistics
-from pytest_dynperf.metrics.definition import Cell, RunFacts
+from pytest_dynperf.metrics.definition import Cell, Kind, RunFacts
 from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.quantity import Absent, Direction, Unit
 from tests.fakes.observations import MS, failed, record, recording
@@ -202,8 +202,35 @@ def test_catalogue_is_complete_and_consistent() -> None:
         assert definition.formula
         assert definition.source
         noisy = definition.name.startswith(("time_to", "server_time", "stall")) or definition in server.DEFINITIONS
-        assert definition.prior_sd == (0.04 if noisy else 0.02)
+        if definition.kind is not Kind.RATE:
+            assert definition.prior_sd == (0.04 if noisy else 0.02)
+        assert (definition.parts is not None) is (definition.kind is Kind.RATE) is (definition.name in RATES)
+        assert (definition.kind is Kind.COUNT) is (definition.name in {"server_preemptions", "kvbm_matched_tokens"})
         assert definition.unit is not Unit.SECONDS or definition.direction is Direction.LOWER_IS_BETTER
+
+
+RATES = {
+    "request_error_rate": 0.2,
+    "router_hit_rate": 0.08,
+    "prefix_cache_hit_rate": 0.08,
+    "external_cache_hit_rate": 0.08,
+    "lmcache_hit_rate": 0.08,
+    "speculation_acceptance_rate": 0.04,
+}
+"""With their priors, in log odds."""
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_priors_of_rates_are_a_few_points_around_one_half(name: str) -> None:
+    assert CATALOGUE[f"{name}.v1"].prior_sd == RATES[name]
+    assert 0.01 <= RATES[name] / 4 <= 0.05
+
+
+def test_the_parts_of_the_error_rate() -> None:
+    parts = CATALOGUE["request_error_rate.v1"].parts
+    assert parts is not None
+    assert parts(SAMPLE, FACTS) == (1.0, 4.0)
+    assert isinstance(parts(recording([]), FACTS), Absent)
 
 
 def test_cells_have_the_statistics_of_their_metric() -> None:

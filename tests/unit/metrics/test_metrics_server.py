@@ -157,6 +157,31 @@ def test_nothing_was_looked_up_is_absent_and_not_zero() -> None:
     assert "did not rise" in found.reason
 
 
+PARTS = {
+    "prefix_cache_hit_rate": (1_000.0, 4_000.0),
+    "external_cache_hit_rate": (600.0, 3_000.0),
+    "lmcache_hit_rate": (900.0, 3_000.0),
+    "speculation_acceptance_rate": (400.0, 800.0),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), PARTS.items())
+def test_parts_of_rates_by_hand(name: str, expected: tuple[float, float]) -> None:
+    parts = CATALOGUE[f"{name}.v1"].parts
+    assert parts is not None
+    assert parts(seen(), FACTS) == pytest.approx(expected)
+    assert isinstance(parts(seen(()), FACTS), Absent)
+
+
+def test_the_parts_of_the_routers_rate_are_shares_over_decisions() -> None:
+    parts = CATALOGUE["router_hit_rate.v1"].parts
+    assert parts is not None
+    found = parts(seen(), FACTS)
+    assert not isinstance(found, Absent)
+    assert found[0] / found[1] == pytest.approx(0.6)
+    assert found[1] > 1
+
+
 BETTER = {"server_input_token_throughput", "server_output_token_throughput", "router_hit_rate", "lmcache_hit_rate"}
 BETTER |= {"prefix_cache_hit_rate", "external_cache_hit_rate", "speculation_acceptance_rate", "speculation_acceptance_length"}
 FACTS_ALONE = {"server_requests_running", "kv_cache_usage", "kv_cache_usage_max", "kvbm_matched_tokens"}

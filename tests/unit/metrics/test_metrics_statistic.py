@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_dynperf.metrics.statistic import PERCENTILES, STATISTICS, statistic
+from pytest_dynperf.metrics.statistic import PERCENTILES, STATISTICS, least_samples, statistic
 from pytest_dynperf.quantity import Absent
 
 
@@ -63,3 +63,10 @@ def test_unknown_statistic_is_refused(name: str) -> None:
     assert name not in PERCENTILES
     with pytest.raises(ValueError, match="not a statistic"):
         statistic(np.ones(3), name)
+
+
+@pytest.mark.parametrize(("name", "least"), [("mean", 1), ("p50", 1), ("p90", 10), ("p95", 100), ("p99", 1_000), ("p99.9", 10_000)])
+def test_least_samples_is_where_the_statistic_begins(name: str, least: int) -> None:
+    assert least_samples(name) == least
+    assert not isinstance(statistic(np.ones(least), name), Absent)
+    assert isinstance(statistic(np.ones(least - 1), name), Absent)

@@ -94,6 +94,15 @@ def test_scenario_arrives_by_dotted_key(tmp_path: Path) -> None:
     assert scenario.platforms["mocker"].values == {"traffic.isl": 128}
 
 
+def test_an_exact_count_and_a_required_tail_arrive(tmp_path: Path) -> None:
+    exact = GATE.replace("output_token_throughput.v1", "kvbm_matched_tokens.v1") + "exact = true\n"
+    tail = '[[expect.gate]]\nmetric = "time_to_first_token.v1"\nstatistic = "p99"\ntolerance = 0.1\nrequired = true\ndecisive = false\n'
+    assert load_scenario(written(tmp_path, SCENARIO.replace(GATE, exact + tail))).layer.gates == (
+        Gate(cell=Cell("kvbm_matched_tokens.v1", "value"), tolerance=0.03, exact=True),
+        Gate(cell=Cell("time_to_first_token.v1", "p99"), tolerance=0.1, decisive=False, required=True),
+    )
+
+
 def test_arguments_as_a_list_and_an_axis_without_quotes(tmp_path: Path) -> None:
     text = SCENARIO.replace('"--speedup-ratio 0.9"', '["--a", "b c"]').replace('"traffic.concurrency" = [', "traffic.concurrency = [")
     layer = load_scenario(written(tmp_path, text)).layer
@@ -133,6 +142,10 @@ def test_arguments_as_a_list_and_an_axis_without_quotes(tmp_path: Path) -> None:
         ("tolerance = 0.03", "tolerence = 0.03", ["expect.gate[0]", "'tolerence'", "did you mean 'tolerance'"]),
         ("tolerance = 0.03", "", ["expect.gate[0]", "tolerance is missing"]),
         ("tolerance = 0.03", "tolerance = 0.03\ndecisive = 1", ["expect.gate[0].decisive", "true or false"]),
+        ("tolerance = 0.03", 'tolerance = 0.03\nrequired = "yes"', ["expect.gate[0].required", "'yes'", "true or false"]),
+        ("tolerance = 0.03", "tolerance = 0.03\nexact = 1", ["expect.gate[0].exact", "found 1", "true or false"]),
+        ("tolerance = 0.03", "tolerance = 0.03\nexact = true", ["expect.gate[0].exact", "is no count", "'server_preemptions.v1'"]),
+        ("output_token_throughput.v1", "kvbm_matched_tokens.v1", ["cannot be gated", "exact = true"]),
         (GATE, GATE + GATE, ["expect.gate[1]", "has a gate already"]),
         (GATE, "gate = 3\n", ["expect.gate", "found 3"]),
         ("[platform.mocker", "[platform.moker", ["platform.moker", "did you mean 'mocker'", "h100"]),
