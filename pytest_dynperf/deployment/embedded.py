@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -19,7 +20,7 @@ from pytest_dynperf.deployment.infrastructure import (
     services_environment,
     starting_incident,
 )
-from pytest_dynperf.deployment.inspection import host_facts, package_versions
+from pytest_dynperf.deployment.inspection import host_facts, package_versions, versions_of
 from pytest_dynperf.deployment.model_directory import make_model, model_digest
 from pytest_dynperf.deployment.ports import PortTaken, free_ports
 from pytest_dynperf.deployment.service import INFRASTRUCTURE
@@ -48,8 +49,10 @@ def start_embedded(
     cache_directory: Path,
     log_path: Callable[[str], Path],
     choose_ports: Callable[[int], tuple[int, ...]] = free_ports,
+    python: Path | None = None,
 ) -> Deployment:
-    """Start ``topology`` and return when a completion has come back: 2 to 5 s on two cores.
+    """Start ``topology`` and return when a completion has come back: 2 to 5 s on two cores. ``python``: another interpreter than our own
+    for Dynamo's services; etcd and NATS are then those beside it, where it has them.
 
     Services write inside ``directory`` only, and what they wrote there is removed when they are stopped; logs stay at
     ``log_path(service)``. A service that loses its port to somebody else leads to one more attempt with new ports.
@@ -59,12 +62,15 @@ def start_embedded(
     :raises DeploymentError: when a program or package is missing, or the stack is not ready within 60 s.
     """
     check_engine(topology)
-    _require_packages()
+    if python is None:
+        _require_packages()
+    else:
+        _require_packages_of(python)
     state = directory.resolve() / "state"
 
     def attempt() -> Deployment:
-        specs = _specs(topology, state=state, cache_directory=cache_directory, choose_ports=choose_ports)
-        deployment = _Embedded(topology=topology, specs=specs, state=state)
+        specs = _specs(topology, state=state, cache_directory=cache_directory, choose_ports=choose_ports, python=python)
+        deployment = _Embedded(topology=topology, specs=specs, state=state, python=python)
         try:
             deployment.start(log_path)
         except BaseException:
@@ -95,25 +101,51 @@ def _require_packages() -> None:
             raise DeploymentError(msg)
 
 
+def _require_packages_of(python: Path) -> None:
+    if "ai-dynamo" not in (versions_of(python, PACKAGES) or {}):
+        msg = f"the package ai-dynamo is not installed for {python}, or it does not start. Install it there: pip install ai-dynamo"
+        raise DeploymentError(msg)
+
+
+def installed_versions(python: Path | None = None) -> dict[str, str]:
+    """``*.version`` of what :func:`start_embedded` would run, by the names of provenance, without starting it; what is not there is left
+    out. 0.2 s.
+    """
+    found = package_versions(PACKAGES) if python is None else versions_of(python, PACKAGES) or {}
+    programs = {}
+    for role, name in (("etcd", "etcd"), ("nats", "nats-server")):
+        try:
+            programs[role] = program_version(find_program(name, python))
+        except DeploymentError:
+            continue
+    return {f"{name}.version": version for name, version in {**found, **programs}.items()}
+
+
 def _specs(
-    topology: Topology, *, state: Path, cache_directory: Path, choose_ports: Callable[[int], tuple[int, ...]]
+    topology: Topology,
+    *,
+    state: Path,
+    cache_directory: Path,
+    choose_ports: Callable[[int], tuple[int, ...]],
+    python: Path | None,
 ) -> tuple[ServiceSpec, ...]:
     return services(
         topology,
-        python=sys.executable,
-        etcd=find_program("etcd"),
-        nats=find_program("nats-server") if topology.planes == "nats" else "",
+        python=str(python or sys.executable),
+        etcd=find_program("etcd", python),
+        nats=find_program("nats-server", python) if topology.planes == "nats" else "",
         model_directory=str(make_model(cache_directory)),
         directory=str(state),
         ports=port_map(choose_ports(FIXED_PORTS + topology.worker_count)),
-        environment=services_environment(),
+        environment=services_environment(own_packages=python is None),
     )
 
 
 class _Embedded:
     """A deployment of processes that this one has started."""
 
-    def __init__(self, *, topology: Topology, specs: tuple[ServiceSpec, ...], state: Path) -> None:
+    def __init__(self, *, topology: Topology, specs: tuple[ServiceSpec, ...], state: Path, python: Path | None) -> None:
+        self._python = python
         self._topology = topology
         self._specs = specs
         self._state = state
@@ -159,9 +191,9 @@ class _Embedded:
             "engine.timing": "simulated timing, real frontend and router",
             "topology": topology.shape,
             "router.mode": _last_value(frontend.argv, "--router-mode"),
-            "router.args": " ".join(topology.router_args),
+            "router.args": shlex.join(topology.router_args),
             "block_size": "default" if topology.block_size is None else str(topology.block_size),
-            **{f"{role}.args": " ".join(workers.args) for role, workers in topology.roles.items()},
+            **{f"{role}.args": shlex.join(workers.args) for role, workers in topology.roles.items()},
             **{name: self._host[name] for name in ("hostname", "kernel", "python")},
             **self._versions,
         }
@@ -185,10 +217,11 @@ class _Embedded:
 
     def _ask_versions(self) -> dict[str, str]:
         programs = {spec.role: spec.argv[0] for spec in self._specs if spec.role in INFRASTRUCTURE}
+        packages = package_versions(PACKAGES) if self._python is None else versions_of(self._python, PACKAGES) or {}
         worker = next(spec for spec in self._specs if spec.role in self._topology.roles)
         model = Path(_last_value(worker.argv, "--model-path"))
         return {
-            **{f"{name}.version": version for name, version in package_versions(PACKAGES).items()},
+            **{f"{name}.version": version for name, version in packages.items()},
             **{f"{role}.version": program_version(path) for role, path in programs.items()},
             "model.digest": model_digest(model),
         }

@@ -31,13 +31,13 @@ READY_S = 30.0
 _PORT_TAKEN = re.compile(r"address already in use|port \d+ already in use", re.IGNORECASE)
 
 
-def find_program(name: str) -> str:
-    """Path of ``etcd`` or ``nats-server``: beside the interpreter, else on PATH.
+def find_program(name: str, python: Path | None = None) -> str:
+    """Path of ``etcd`` or ``nats-server``: beside the interpreter ``python``, where one is given, beside our own, else on PATH.
 
-    :raises DeploymentError: when it is in neither place.
+    :raises DeploymentError: when it is in none of these places.
     """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+    beside = [one.parent / name for one in (python, Path(sys.executable)) if one is not None]
+    found = next((str(path) for path in beside if os.access(path, os.X_OK)), None) or shutil.which(name)
     if found is None:
         msg = f"{name} is neither beside {sys.executable} nor on PATH. Install it: {REMEDY}"
         raise DeploymentError(msg)
@@ -50,9 +50,17 @@ def program_version(path: str) -> str:
     return match.group() if match else "unknown"
 
 
-def services_environment() -> dict[str, str]:
-    """What services inherit from this process. HOME moves, so packages installed below it must be named."""
+OWN_PACKAGES = ("PYTHONPATH", "PYTHONUSERBASE", "VIRTUAL_ENV")
+"""Variables that lead to packages of our own environment."""
+
+
+def services_environment(*, own_packages: bool = True) -> dict[str, str]:
+    """What services inherit from this process. HOME moves, so packages installed below it must be named. Services of another interpreter
+    must not find ours: they would run what they are compared with (``own_packages=False``).
+    """
     environment = inherited(os.environ)
+    if not own_packages:
+        return {name: text for name, text in environment.items() if name not in OWN_PACKAGES}
     if site.ENABLE_USER_SITE:
         environment.setdefault("PYTHONUSERBASE", site.getuserbase())
     return environment

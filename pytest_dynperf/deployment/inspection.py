@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -36,6 +37,20 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def versions_of(python: Path, names: Iterable[str]) -> dict[str, str] | None:
+    """As :func:`package_versions`, beside another interpreter; ``None`` when it cannot be asked. One process, about 50 ms."""
+    program = (
+        "import json, sys\nfrom importlib import metadata\nfound = {}\nfor name in sys.argv[1:]:\n    try:\n"
+        "        found[name] = metadata.version(name)\n    except metadata.PackageNotFoundError:\n        pass\nprint(json.dumps(found))"
+    )
+    output = program_output((str(python), "-I", "-c", program, *names))
+    try:
+        found = None if output is None else json.loads(output)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def commit_facts(directory: Path) -> dict[str, str]:

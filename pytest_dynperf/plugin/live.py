@@ -41,8 +41,8 @@ class Live:
         if self._terminal or self._worker:
             self._show(text)
 
-    def progress(self, case: Case, run: int, runs: int, progress: Progress) -> None:
-        """Show how far a run has come."""
+    def progress(self, case: Case, run: int, runs: int, progress: Progress, what: str = "") -> None:
+        """Show how far a run has come; ``what`` it is for stands beside the case (``pair 3/5 control``)."""
         now = time.monotonic()
         if self._silent or now - self._last_s < (TERMINAL_EVERY_S if self._terminal or self._worker else LOG_EVERY_S):
             return
@@ -53,7 +53,7 @@ class Live:
         self._show(
             live_line(
                 suite=case.suite,
-                case_id=case.case_id,
+                case_id=f"{case.case_id} · {what}" if what else case.case_id,
                 run=run,
                 runs=runs,
                 share=(run - 1 + share) / runs,

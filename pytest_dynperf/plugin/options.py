@@ -63,6 +63,22 @@ _OPTIONS = (
         metavar="SECONDS",
         help="how long to wait while another session measures on this host (default 0: fail at once)",
     ),
+    _Option(
+        name="control",
+        many=True,
+        help="what a suspect is compared with in pairs: baseline, python=PATH, set=KEY=VALUE or endpoint=URL; repeatable, texts add up",
+    ),
+    _Option(
+        name="control-layout",
+        metavar="LAYOUT",
+        help="auto (default), side-by-side (candidate and control run throughout) or blocks (one at a time, with restarts between)",
+    ),
+    _Option(
+        name="budget",
+        metavar="MINUTES",
+        help="time for measuring beyond the first session of each case, over the whole invocation; by default as long as it takes",
+    ),
+    _Option(name="detect", metavar="PERCENT", help="with --dynperf-plan: what it takes to find a regression of so much, such as 3%%"),
     _Option(name="strict", flag=True, help="a case without a baseline fails"),
 )
 """Every one has an ini twin: ``--dynperf-api-key-env`` is ``dynperf_api_key_env``."""
@@ -140,20 +156,70 @@ def is_strict(config: pytest.Config) -> bool:
     return bool(config.getoption("dynperf_strict") or config.getini("dynperf_strict"))
 
 
-def _number(config: pytest.Config, name: str, kind: type[int] | type[float]) -> float | None:
+def _number(config: pytest.Config, name: str, kind: type[int] | type[float], unit: str = "seconds") -> float | None:
     text = _text(config, name)
     if text is None:
         return None
     try:
         value = kind(text)
     except ValueError as error:
-        wanted = "a whole number" if kind is int else "a number of seconds"
+        wanted = "a whole number" if kind is int else f"a number of {unit}"
         msg = f"--dynperf-{name.replace('_', '-')}: {text!r} is not {wanted}"
         raise pytest.UsageError(msg) from error
-    if value < 0:
-        msg = f"--dynperf-{name.replace('_', '-')}: {text} is negative"
+    if not 0 <= value < float("inf"):
+        msg = f"--dynperf-{name.replace('_', '-')}: {text} is {'negative' if value < 0 else 'no finite number'}"
         raise pytest.UsageError(msg)
     return value
+
+
+def _budget_s(config: pytest.Config) -> float | None:
+    minutes = _number(config, "budget", float, "minutes")
+    return None if minutes is None else minutes * 60
+
+
+def _detect(config: pytest.Config) -> float | None:
+    """``3%`` as .03."""
+    text = _text(config, "detect")
+    if text is None:
+        return None
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = float("nan")
+    if not 0 < percent < 1000:
+        msg = f"--dynperf-detect: {text!r} is not a percentage above 0, such as 3%"
+        raise pytest.UsageError(msg)
+    return percent / 100
+
+
+def _control(config: pytest.Config) -> tuple[str, ...]:
+    """A path given on the command line is relative to where pytest was called, one in the ini file to the root directory."""
+    given = (
+        (config.rootpath, config.getini("dynperf_control")),
+        (config.invocation_params.dir, config.getoption("dynperf_control") or ()),
+    )
+    return tuple(
+        f"python={directory / Path(text.partition('=')[2].strip()).expanduser()}" if text.partition("=")[0].strip() == "python" else text
+        for directory, texts in given
+        for text in texts
+    )
+
+
+def _check_control(settings: Settings) -> None:
+    from pytest_dynperf.errors import UsageError
+    from pytest_dynperf.session.control import LAYOUTS, parse_control
+
+    try:
+        control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    layout = settings.control_layout
+    if layout not in LAYOUTS:
+        msg = f"--dynperf-control-layout: {layout!r} is none of {', '.join(LAYOUTS)}"
+        raise pytest.UsageError(msg)
+    if layout == "blocks" and control is not None and control.endpoint_url is not None:
+        msg = "--dynperf-control-layout=blocks restarts both arms in turn, and a server that runs already is not restarted: leave it out"
+        raise pytest.UsageError(msg)
 
 
 def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
@@ -213,9 +279,14 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         update=update,
         accept_regression=config.getoption("dynperf_accept_regression"),
         strict=is_strict(config),
+        control=_control(config),
+        control_layout=_text(config, "control_layout") or "auto",
+        budget_s=_budget_s(config),
+        detect=_detect(config),
         lease_wait_s=_number(config, "lease_wait", float) or 0.0,
     )
     _check_combinations(settings)
+    _check_control(settings)
     return settings
 
 

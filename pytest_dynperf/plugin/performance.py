@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.judging import Judged, Measured
-    from pytest_dynperf.verdict.verdict import Outcome, Verdict
+    from pytest_dynperf.verdict.verdict import Verdict
 
 FRAGMENT = "dynperf"
 """Name of the user property that carries a case's result: it rides on the test report to the controller and into JUnit XML."""
@@ -65,8 +66,11 @@ class Perf:
         return self._measured.measurement
 
     def check(self) -> Verdict:
-        """Judge against the stored baselines; a suspect is measured again on a fresh deployment. Fails the test as the policy says."""
+        """Judge against the stored baselines; what a suspect asks for is measured: pairs with the control, or a fresh session. Fails the
+        test as the policy says.
+        """
         __tracebackhide__ = True
+        from pytest_dynperf.session.baselines import waived
         from pytest_dynperf.session.conduct import check
 
         if self._measured is None:
@@ -75,10 +79,11 @@ class Perf:
             judged = check(self.case, self._measured, self._state.the_conduct())
         finally:
             self._clear_live_line()
+        judged = replace(judged, verdict=waived(judged.verdict, self.case, self._state.make_settings()))
         self._verdict = judged.verdict
         result = self._result(judged)
         self._record(result)
-        if fails(judged.verdict.outcome, strict=self._state.make_settings().strict):
+        if fails(judged.verdict, strict=self._state.make_settings().strict):
             from pytest_dynperf.report.terminal import failure_text
 
             pytest.fail(failure_text(result, run_directory=str(self._state.make_settings().run_directory)), pytrace=False)
@@ -117,8 +122,11 @@ class Perf:
             duration_s=time.monotonic() - self._begun_s if self._begun_s else 0.0,
             reproduce=f"{command} --dynperf-seed={self._state.make_settings().seed}",
             accept=f"{command} --update-baselines{_reason_for(judged.verdict)}",
-            records=(*(measured.records if measured else ()), *(fresh.records if fresh else ())),
-            logs=tuple(dict.fromkeys((*(measured.logs if measured else ()), *(fresh.logs if fresh else ())))),
+            records=(*(measured.records if measured else ()), *(fresh.records if fresh else ()), *judged.records),
+            logs=tuple(dict.fromkeys((*(measured.logs if measured else ()), *(fresh.logs if fresh else ()), *judged.logs))),
+            duet=judged.duet,
+            prior_sd=judged.terms.prior_sd,
+            duet_possible=judged.terms.duet,
         )
 
 
@@ -143,11 +151,14 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
         if value is not None:
             words.append(f"--dynperf-{name}={value}")
     words += [f"--dynperf-set={override}" for override in settings.overrides]
+    words += [f"--dynperf-control={text}" for text in settings.control]
+    if settings.control and settings.control_layout != "auto":
+        words.append(f"--dynperf-control-layout={settings.control_layout}")
     return state.axis_assignments + shlex.join(words)
 
 
-def fails(outcome: Outcome, *, strict: bool) -> bool:
-    """Which outcomes fail a test: those that fail everywhere."""
+def fails(verdict: Verdict, *, strict: bool) -> bool:
+    """Which verdicts fail a test: those that fail everywhere."""
     from pytest_dynperf.session import closing
 
-    return closing.fails(outcome, strict=strict)
+    return closing.fails(verdict, strict=strict)

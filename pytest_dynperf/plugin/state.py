@@ -50,6 +50,11 @@ class State:
     """What went wrong with the plugin's own files, for the terminal."""
 
     @property
+    def xdist_workers(self) -> int:
+        """How many processes measure in this invocation."""
+        return int(getattr(self.config, "workerinput", {}).get("workercount", 1))
+
+    @property
     def axis_assignments(self) -> str:
         """What stands before a command so that it measures the same cases: ``CONCURRENCIES=1,4 ``, or nothing."""
         return "".join(f"{name}={shlex.quote(value)} " for name, value in self.axis_variables.items())
@@ -76,6 +81,7 @@ class State:
         if self.conduct is None:
             from pytest_dynperf.plugin.live import Live
             from pytest_dynperf.run_directory import RunDirectory
+            from pytest_dynperf.session.budget import Budget
             from pytest_dynperf.session.conduct import Conduct
             from pytest_dynperf.session.deployments import Deployments
 
@@ -88,6 +94,7 @@ class State:
                 run_directory=run_directory,
                 deployments=Deployments(settings, run_directory, self.live.say, prefix),
                 progress=self.live.progress,
+                budget=Budget(None if settings.budget_s is None else settings.budget_s / self.xdist_workers),
             )
             _stop_on_signals(self)
         return self.conduct

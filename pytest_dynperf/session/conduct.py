@@ -5,16 +5,18 @@
     deployment ── endpoint ──▶ load ── Recording ──▶ measurement ── Measurement ──▶ verdict ── Verdict
     (get, restart)             R runs                (validity, one value per cell and run)  │ baseline documents
         ▲                                                                                    │
-        └──────────────── fresh session: verdict.sequential asks for more ◀──────────────────┘
+        └──────── pairs with a control, or a fresh session: verdict.sequential asks ◀────────┘
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import shlex
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.accelerator.nvml import list_gpus
 from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import DynperfError
@@ -23,40 +25,52 @@ from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.measurement.run import summarise
 from pytest_dynperf.measurement.server_count import disagreement
 from pytest_dynperf.metrics.definition import RunFacts
+from pytest_dynperf.quantity import Absent
+from pytest_dynperf.session.budget import Budget
+from pytest_dynperf.session.control import control_of, parse_control
 from pytest_dynperf.session.deployments import with_gpu_count
-from pytest_dynperf.session.judging import Judged, Measured, first_look
+from pytest_dynperf.session.duet import OpenDuet, close, layout_of, measure_pairs
+from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
+from pytest_dynperf.session.plan import START_S
 from pytest_dynperf.session.prompts import prompt_source
 from pytest_dynperf.session.workload_file import workload_facts
 from pytest_dynperf.telemetry.sampler import sampled
 from pytest_dynperf.verdict.confirmation import confirm
+from pytest_dynperf.verdict.duet import confirm_by_duet
 from pytest_dynperf.verdict.judge import invalid
-from pytest_dynperf.verdict.sequential import Step, next_step
+from pytest_dynperf.verdict.sequential import LOOKS, Possible, Step, next_step
 from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.stream import requests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.load.run import Progress
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.observation.recording import Recording
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.session.control import Control, ControlArm
     from pytest_dynperf.session.deployments import Deployments
+    from pytest_dynperf.session.duet import PairRun
     from pytest_dynperf.session.plan import Settings
     from pytest_dynperf.verdict.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
-    """What every case of a process shares. ``progress`` is told case, run number, runs and the progress within the run."""
+    """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
+    for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for.
+    """
 
     settings: Settings
     run_directory: RunDirectory
     deployments: Deployments
-    progress: Callable[[Case, int, int, Progress], None]
+    progress: Callable[[Case, int, int, Progress, str], None]
+    budget: Budget = field(default_factory=Budget)
 
 
 def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
@@ -68,12 +82,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     """
     deployments = conduct.deployments
     deployment = deployments.restart(case.topology) if fresh else deployments.get(case.topology)
-    environment = Environment(
-        platform=case.platform,
-        key={**deployment.key, **workload_facts(case)},
-        provenance={**deployment.provenance, **commit_facts(conduct.settings.rootdir), **_asked(case)},
-        may_be_baseline=not conduct.settings.attached or conduct.settings.environment_name is not None,
-    )
+    environment = environment_of(case, deployment, conduct.settings)
     runs: list[Run] = []
     discarded: list[Run] = []
     names: list[str] = []
@@ -101,8 +110,29 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     )
 
 
-def one_run(case: Case, conduct: Conduct, deployment: Deployment, *, name: str, number: int) -> Run:
-    """Load, and the summary of what was seen. Prompts are new for every run, also for a repeated one. What warms no cache (lengths, arrival
+def environment_of(case: Case, deployment: Deployment, settings: Settings) -> Environment:
+    """What is known of a deployment on which ``case`` is measured."""
+    return Environment(
+        platform=case.platform,
+        key={**deployment.key, **workload_facts(case)},
+        provenance={**deployment.provenance, **commit_facts(settings.rootdir), **_asked(case)},
+        may_be_baseline=not settings.attached or settings.environment_name is not None,
+    )
+
+
+def one_run(
+    case: Case,
+    conduct: Conduct,
+    deployment: Deployment,
+    *,
+    name: str,
+    number: int,
+    prompts: str = "",
+    source: Endpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Load, and the summary of what was seen. Prompts are new for every run, also for a repeated one; those of two runs are the same where
+    both name the same ``prompts`` and ``source``, the endpoint for whose tokenizer they are made. What warms no cache (lengths, arrival
     times, which prefix comes when) is the same in run ``number`` of every case of the suite and of every session.
     """
     settings = conduct.settings
@@ -111,8 +141,8 @@ def one_run(case: Case, conduct: Conduct, deployment: Deployment, *, name: str, 
     shape_seed = stream_seed(0, case.suite, str(number))
     requests = requests_of(
         case.traffic,
-        prompt_source(settings, endpoint, case.traffic.workload),
-        seed=stream_seed(settings.seed, case.name, name),
+        prompt_source(settings, source or endpoint, case.traffic.workload),
+        seed=stream_seed(settings.seed, case.name, prompts or name),
         shape_seed=shape_seed,
         root=Path(case.directory),
     )
@@ -126,7 +156,7 @@ def one_run(case: Case, conduct: Conduct, deployment: Deployment, *, name: str, 
             seed=shape_seed,
             records_path=conduct.run_directory.records(case.suite, case.case_id, name),
             processes=default_processes(case.traffic, os.cpu_count() or 1),
-            progress=lambda progress: conduct.progress(case, number, case.traffic.runs, progress),
+            progress=progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, "")),
             incident=deployment.incident,
         )
         series, notes = sampler.finish()
@@ -151,26 +181,120 @@ def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
 
 
 def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
-    """Judge, and measure a fresh session where a suspect asks for it."""
-    verdict, documents = first_look(case, measured, conduct.settings.baselines)
-    provenance = documents[-1].provenance if documents else {}
-    if next_step(verdict).step is Step.ENOUGH:
-        return Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance)
-    return _confirmed(case, verdict, documents, conduct, provenance)
-
-
-def _confirmed(case: Case, suspect: Verdict, documents: tuple[Baseline, ...], conduct: Conduct, provenance: Mapping[str, str]) -> Judged:
+    """Judge, and measure what a suspect asks for: pairs with a control where one can be had, else a fresh session."""
+    settings = conduct.settings
+    control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
+    terms = terms_for(settings.baselines, measured.environment, duet=control is not None)
+    verdict, documents = first_look(case, measured, settings.baselines, terms)
+    judged = Judged(verdict=verdict, confirmation=None, baseline_provenance=documents[-1].provenance if documents else {}, terms=terms)
+    if next_step(verdict, _possible(control)).step is Step.ENOUGH:
+        return judged
+    if control is None:
+        return _by_fresh_session(case, measured, judged, documents, conduct)
     try:
-        fresh = measure(case, conduct, fresh=True)
+        arm = control_of(control, case, documents[-1] if documents else None)
+        return _by_duet(case, measured, judged, arm, conduct)
+    except DynperfError as error:
+        why = f"no pairs with a control could be measured: {error}"
+        return _by_fresh_session(case, measured, judged, documents, conduct, why=why)
+
+
+def _possible(control: Control | None) -> Possible:
+    return Possible(pairs=0 if control is None else LOOKS[-1])
+
+
+def _said(verdict: Verdict, *reasons: str | None) -> Verdict:
+    return replace(verdict, reasons=(*verdict.reasons, *(reason for reason in reasons if reason)))
+
+
+def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> float:
+    """How long ``runs`` runs and ``starts`` deployments take, by the runs that were measured a moment ago."""
+    done, traffic = measured.measurement.runs, case.traffic
+    share = (traffic.warmup_count + traffic.request_count) / traffic.request_count
+    launcher = "" if measured.environment is None else measured.environment.provenance.get("launcher", "")
+    return runs * share * sum(run.duration_s for run in done) / max(1, len(done)) + starts * START_S.get(launcher, START_S["container"])
+
+
+# ---- pairs with a control
+
+
+def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, conduct: Conduct) -> Judged:
+    """Pairs up to the next look, until the verdict asks for no more or the budget is spent.
+
+    :raises DynperfError: when there is no pair because the control cannot be had.
+    """
+    settings = conduct.settings
+    gpus = list_gpus() if case.topology.gpu_count else ()
+    duet = OpenDuet(
+        case=case,
+        control=arm,
+        layout=layout_of(settings.control_layout, case.topology, arm, gpus=0 if isinstance(gpus, Absent) else len(gpus)),
+        seed=settings.seed,
+        deployments=conduct.deployments,
+        run=lambda of, deployment, pair: _run_of_pair(of, deployment, pair, conduct),
+        environment_of=lambda of, deployment: environment_of(of, deployment, settings),
+    )
+    verdict, refused, begun_s = judged.verdict, None, conduct.budget.spent_s
+    try:
+        while (ask := next_step(verdict, Possible(pairs=LOOKS[-1]), measured_pairs=len(duet.pairs))).step is Step.PAIRS:
+            missing, done = ask.pairs - len(duet.pairs), len(duet.pairs)
+            each_s = (conduct.budget.spent_s - begun_s) / done if done else 0.0
+            refused = conduct.budget.refusal(missing * each_s or _expected_s(case, measured, 2 * missing, starts=2))
+            if refused is not None:
+                break
+            with conduct.budget.spending():
+                measure_pairs(duet, ask.pairs)
+            verdict = confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, terms=judged.terms, final=bool(duet.problems))
+            if duet.problems:
+                break
+    finally:
+        close(duet)
+    if not duet.pairs and not duet.problems:
+        return replace(judged, verdict=_said(judged.verdict, refused))
+    if not duet.problems:
+        verdict = confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, terms=judged.terms, final=True)
+    same = "nothing that was recorded differs between candidate and control" if duet.nothing_differs else None
+    return replace(
+        judged,
+        verdict=_said(verdict, refused, same),
+        duet=duet.so_far(),
+        records=tuple(_relative(conduct, case, name) for name in duet.names),
+        logs=tuple(duet.logs),
+    )
+
+
+def _run_of_pair(case: Case, deployment: Deployment, pair: PairRun, conduct: Conduct) -> Run:
+    return one_run(
+        case,
+        conduct,
+        deployment,
+        name=pair.name,
+        number=pair.number,
+        prompts=pair.prompts,
+        source=pair.source,
+        progress=lambda told: conduct.progress(case, pair.done + 1, pair.of, told, pair.what),
+    )
+
+
+# ---- a fresh session
+
+
+def _by_fresh_session(
+    case: Case, measured: Measured, judged: Judged, documents: tuple[Baseline, ...], conduct: Conduct, *, why: str | None = None
+) -> Judged:
+    """``why`` there was no duet, where one was asked for."""
+    refused = conduct.budget.refusal(_expected_s(case, measured, case.traffic.runs, starts=1))
+    if refused is not None:
+        return replace(judged, verdict=_said(judged.verdict, why, refused))
+    try:
+        with conduct.budget.spending():
+            fresh = measure(case, conduct, fresh=True)
     except DynperfError as error:
         text = f"suspect, and the fresh session that was to confirm it could not be measured: {error}"
-        return Judged(verdict=invalid((text,), case.expectation), confirmation=None, baseline_provenance=provenance)
-    verdict = confirm(suspect, fresh.measurement, documents, case.expectation)
-    if conduct.settings.attached:
-        verdict = replace(
-            verdict, reasons=(*verdict.reasons, "the fresh session met the same endpoint: an attached server is not restarted")
-        )
-    return Judged(verdict=verdict, confirmation=fresh, baseline_provenance=provenance)
+        return replace(judged, verdict=invalid((text,), case.expectation))
+    verdict = confirm(judged.verdict, fresh.measurement, documents, case.expectation, terms=judged.terms)
+    same = "the fresh session met the same endpoint: an attached server is not restarted" if conduct.settings.attached else None
+    return replace(judged, verdict=_said(verdict, same, why), confirmation=fresh)
 
 
 def failed_deployment(error: DynperfError) -> Measured:
@@ -180,9 +304,9 @@ def failed_deployment(error: DynperfError) -> Measured:
 
 def _asked(case: Case) -> dict[str, str]:
     """What was asked for by hand: it may be what is under test, so it explains and does not bind."""
-    arguments = {f"{name}.args": " ".join(role.args) for name, role in case.topology.roles.items() if role.args}
+    arguments = {f"{name}.args": shlex.join(role.args) for name, role in case.topology.roles.items() if role.args}
     if case.topology.router_args:
-        arguments["router.args"] = " ".join(case.topology.router_args)
+        arguments["router.args"] = shlex.join(case.topology.router_args)
     if case.overrides:
         arguments["dynperf.set"] = "; ".join(case.overrides)
     return arguments

@@ -1,26 +1,30 @@
-"""Which deployment runs now: reused between cases with the same deployment key, replaced when the key changes, never two at once.
+"""Which deployments run now: the candidate, reused between cases with the same deployment key and replaced when the key changes, and
+the control, while a duet needs it. Never two of one arm.
 
-The host lease lives as long as the deployment that needs it.
+The host lease lives as long as a deployment that needs it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.attached import attach
-from pytest_dynperf.deployment.embedded import start_embedded
+from pytest_dynperf.deployment.embedded import installed_versions, start_embedded
 from pytest_dynperf.deployment.lease import acquire_host, default_directory
 from pytest_dynperf.endpoint import Endpoint
-from pytest_dynperf.errors import DynperfError, LeaseHeld, UsageError
+from pytest_dynperf.errors import DeploymentError, DynperfError, LeaseHeld, UsageError
+from pytest_dynperf.session.control import missing_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytest_dynperf.deployment.lease import HostLease
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.scenario.topology import Topology
+    from pytest_dynperf.session.control import ControlArm
     from pytest_dynperf.session.plan import Settings
 
 
@@ -28,8 +32,17 @@ OTHER_XDIST_WORKERS_S = 86400.0
 """How long an xdist worker waits for its siblings: as long as a night's cases may take. The lock is free the moment its holder is gone."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Arm:
+    """What runs for one arm, and the name of its directory (that of the last one where nothing runs)."""
+
+    running: Deployment | None = None
+    key: str | None = None
+    name: str = "none"
+
+
 class Deployments:
-    """Owner of the running deployment and of the host lease of one process.
+    """Owner of the running deployments and of the host lease of one process.
 
     ``say`` receives a line for people when something takes time. A topology that failed to start is not tried again in this session: its
     next case gets the same error at once. ``prefix`` keeps the directories of several xdist workers apart.
@@ -41,95 +54,136 @@ class Deployments:
         self._run_directory = run_directory
         self._say = say
         self._lease: HostLease | None = None
-        self._running: Deployment | None = None
-        self._key: str | None = None
+        self._candidate = _Arm()
+        self._control = _Arm()
         self._failed: dict[str, DynperfError] = {}
         self._count = 0
 
     def get(self, topology: Topology) -> Deployment:
-        """The running deployment of ``topology``, started if need be.
+        """The running candidate of ``topology``, started if need be.
 
         :raises DynperfError: when it cannot be started, is not ready in time, or the host is leased by another session.
         """
-        key = self._key_of(topology)
-        if key in self._failed:
-            raise self._failed[key]
-        if self._running is not None and self._key == key:
-            return self._running
-        self.discard()
-        try:
-            self._running = self._start(topology)
-        except LeaseHeld:
-            raise
-        except DynperfError as error:
-            self._failed[key] = error
-            raise
-        self._key = key
-        return self._running
+        return self._have(self._candidate, self._key_of(topology), lambda: self._start(topology))
 
     def restart(self, topology: Topology) -> Deployment:
         """A deployment that shares no state with the one before it; an attached endpoint stays what it is."""
         self.discard()
         return self.get(topology)
 
-    @property
-    def name(self) -> str:
-        """Name of the running deployment's directory."""
-        return self._name(self._key or "none")
+    def get_control(self, control: ControlArm) -> Deployment:
+        """The running control, started if need be, beside the candidate or alone. 2 to 5 s where processes are started.
+
+        :raises DynperfError: when it cannot be started here; such as is another version than the one asked for.
+        """
+        key = f"control-{control.endpoint_url or control.case.topology.deployment_key}-{control.python or ''}"
+        return self._have(self._control, key, lambda: self._start_control(control))
+
+    def _have(self, arm: _Arm, key: str, start: Callable[[], Deployment]) -> Deployment:
+        if key in self._failed:
+            raise self._failed[key]
+        if arm.running is not None and arm.key == key:
+            return arm.running
+        self._stop(arm)
+        try:
+            arm.running = start()
+        except LeaseHeld:
+            raise
+        except DynperfError as error:
+            self._failed[key] = error
+            raise
+        arm.key = key
+        return arm.running
 
     @property
     def logs(self) -> tuple[str, ...]:
-        """Log files of the running deployment, relative to the run directory."""
-        directory = self._run_directory.deployment(self.name)
+        """Log files of the candidate's deployment, relative to the run directory."""
+        return self._logs(self._candidate)
+
+    @property
+    def control_logs(self) -> tuple[str, ...]:
+        """Those of the control's deployment."""
+        return self._logs(self._control)
+
+    def _logs(self, arm: _Arm) -> tuple[str, ...]:
+        directory = self._run_directory.deployment(arm.name)
         return tuple(sorted(str(path.relative_to(self._run_directory.root)) for path in directory.glob("*.log")))
 
     def keeps(self, topology: Topology | None) -> bool:
-        """Whether the running deployment serves ``topology`` too."""
-        return topology is not None and self._running is not None and self._key == self._key_of(topology)
+        """Whether the running candidate serves ``topology`` too."""
+        return topology is not None and self._candidate.running is not None and self._candidate.key == self._key_of(topology)
 
     def discard(self) -> None:
-        """Stop what runs; the lease is kept. Safe to call at any time."""
-        running, self._running, self._key = self._running, None, None
+        """Stop the candidate; the lease is kept. Safe to call at any time."""
+        self._stop(self._candidate)
+
+    def discard_control(self) -> None:
+        """Stop the control; the lease is kept. Safe to call at any time."""
+        self._stop(self._control)
+
+    def _stop(self, arm: _Arm) -> None:
+        running, arm.running, arm.key = arm.running, None, None
         if running is not None:
             running.stop()
 
     def close(self) -> None:
         """Stop what runs and release the lease."""
         try:
-            self.discard()
+            self.discard_control()
         finally:
-            lease, self._lease = self._lease, None
-            if lease is not None:
-                lease.release()
+            try:
+                self.discard()
+            finally:
+                lease, self._lease = self._lease, None
+                if lease is not None:
+                    lease.release()
 
     def _key_of(self, topology: Topology) -> str:
         return "attached" if self._settings.attached else topology.deployment_key
 
-    def _name(self, key: str) -> str:
-        return f"{self._prefix}{self._count:02d}-{key}"
+    def _lease_the_host(self) -> None:
+        if self._lease is not None:
+            return
+        settings = self._settings
+        self._say("waiting for the host lease")
+        self._lease = acquire_host(
+            settings.session_id,
+            directory=default_directory(),
+            wait_s=settings.lease_wait_s,
+            describe=f"pytest in {settings.rootdir}",
+            same_session_wait_s=OTHER_XDIST_WORKERS_S,
+        )
 
     def _start(self, topology: Topology) -> Deployment:
         settings = self._settings
-        if self._lease is None:
-            self._say("waiting for the host lease")
-            self._lease = acquire_host(
-                settings.session_id,
-                directory=default_directory(),
-                wait_s=settings.lease_wait_s,
-                describe=f"pytest in {settings.rootdir}",
-                same_session_wait_s=OTHER_XDIST_WORKERS_S,
-            )
+        self._lease_the_host()
         if settings.endpoint_url is not None:
             self._say(f"attaching to {settings.endpoint_url}")
             return attach(attached_endpoint(settings), environment_name=settings.environment_name)
         self._say(f"starting {topology.engine}, {topology.shape}")
+        return self._embedded(self._candidate, topology, topology.deployment_key)
+
+    def _start_control(self, control: ControlArm) -> Deployment:
+        settings, topology = self._settings, control.case.topology
+        self._lease_the_host()
+        if control.endpoint_url is not None:
+            self._say(f"attaching to {control.endpoint_url} as control")
+            return attach(control_endpoint(control, settings), environment_name=settings.environment_name)
+        self._say(f"starting the control: {control.words}")
+        missing = missing_versions(control.versions, installed_versions(control.python)) if control.versions else None
+        if missing is not None:
+            raise DeploymentError(missing)
+        return self._embedded(self._control, topology, f"control-{topology.deployment_key}", python=control.python)
+
+    def _embedded(self, arm: _Arm, topology: Topology, name: str, *, python: Path | None = None) -> Deployment:
         self._count += 1
-        name = self._name(topology.deployment_key)
+        directory = arm.name = f"{self._prefix}{self._count:02d}-{name}"
         return start_embedded(
             topology,
-            directory=self._run_directory.deployment(name),
-            cache_directory=settings.cache_directory,
-            log_path=lambda service: self._run_directory.log(name, service),
+            directory=self._run_directory.deployment(directory),
+            cache_directory=self._settings.cache_directory,
+            log_path=lambda service: self._run_directory.log(directory, service),
+            python=python,
         )
 
 
@@ -152,6 +206,22 @@ def attached_endpoint(settings: Settings) -> Endpoint:
         raise UsageError(msg)
     return Endpoint(
         base_url=settings.endpoint_url, model=settings.model, api_key_variable=settings.api_key_variable, headers=settings.headers
+    )
+
+
+def control_endpoint(control: ControlArm, settings: Settings) -> Endpoint:
+    """The endpoint of a control that runs already: asked for the candidate's model, with the same key and headers where those are given.
+
+    :raises UsageError: when it has no URL.
+    """
+    if control.endpoint_url is None:
+        msg = "--dynperf-control=endpoint=URL: the URL is missing"
+        raise UsageError(msg)
+    return Endpoint(
+        base_url=control.endpoint_url,
+        model=settings.model or control.case.topology.model,
+        api_key_variable=settings.api_key_variable,
+        headers=settings.headers,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.baseline.pooled import pooled_prior
 from pytest_dynperf.baseline.proposal import binding_key
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.verdict.judge import invalid, judge
+from pytest_dynperf.verdict.terms import CATALOGUE_TERMS, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.environment import Environment
-    from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.measurement.measurement import Duet, Measurement
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.verdict import Verdict
 
@@ -33,14 +36,32 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A verdict and what it was made of."""
+    """A verdict and what it was made of. ``confirmation`` is a fresh session, ``duet`` the pairs with their ``records`` and ``logs``."""
 
     verdict: Verdict
     confirmation: Measured | None
     baseline_provenance: Mapping[str, str]
+    terms: Terms = CATALOGUE_TERMS
+    duet: Duet | None = None
+    records: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
 
 
-def first_look(case: Case, measured: Measured, baselines: Path) -> tuple[Verdict, tuple[Baseline, ...]]:
+def terms_for(baselines: Path, environment: Environment | None, *, duet: bool) -> Terms:
+    """What cases of ``environment`` are judged on: the scatter of the platform's own history, where there is one, in place of the guesses
+    of the catalogue. The store is read once for an environment. ``duet``: a control can run.
+    """
+    if environment is None:
+        return replace(CATALOGUE_TERMS, duet=duet)
+    return Terms(prior_sd=_pooled(baselines, environment.name), duet=duet)
+
+
+@lru_cache(maxsize=16)
+def _pooled(baselines: Path, environment_name: str) -> Mapping[str, float]:
+    return pooled_prior(baselines, environment_name)
+
+
+def first_look(case: Case, measured: Measured, baselines: Path, terms: Terms = CATALOGUE_TERMS) -> tuple[Verdict, tuple[Baseline, ...]]:
     """The verdict of the first session, and the documents that it was compared with, oldest first. Never raises: a baseline that cannot
     be read makes the verdict *invalid*.
     """
@@ -51,4 +72,4 @@ def first_look(case: Case, measured: Measured, baselines: Path) -> tuple[Verdict
         found = read(baselines, suite=case.suite, case_id=case.case_id, key=key)
     except BaselineError as error:
         return invalid((str(error),), case.expectation), ()
-    return judge(measured.measurement, found, case.expectation, key=key), found.documents
+    return judge(measured.measurement, found, case.expectation, key=key, terms=terms), found.documents

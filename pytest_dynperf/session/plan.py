@@ -29,7 +29,8 @@ ASSUMED_S_PER_INPUT_TOKEN = 0.0002
 class Settings:
     """What the options, ini keys and environment of one invocation ask for. ``seed`` makes every prompt of the session.
 
-    ``control`` are the texts of ``--dynperf-control``, ``budget_s`` is the time for measuring beyond the first session of each case
+    ``control`` are the texts of ``--dynperf-control``, its paths absolute; ``control_layout`` is one of
+    :data:`~pytest_dynperf.session.control.LAYOUTS`. ``budget_s`` is the time for measuring beyond the first session of each case
     (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     accept_regression: str | None = None
     strict: bool = False
     control: tuple[str, ...] = ()
+    control_layout: str = "auto"
     budget_s: float | None = None
     detect: float | None = None
     lease_wait_s: float = 0.0
