@@ -7,14 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.command import foreign, load, workload
+from pytest_dynperf.command import compare, foreign, history, judge, load, workload
 from pytest_dynperf.command.exit_code import BROKEN_PIPE, INTERRUPTED, USAGE
 from pytest_dynperf.errors import DynperfError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (load, foreign, workload)
+_COMMANDS = (load, judge, compare, history, foreign, workload)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dynperf",
-        description="Measure LLM serving: a load generator that watches itself, and what its numbers are worth.",
-        epilog="Exit codes: 0 done and valid, 1 the run is invalid, 2 usage or environment error, 130 interrupted.",
+        description="Measure and judge LLM serving: a load generator that watches itself, and what its numbers are worth.",
+        epilog="Exit codes: 0 done and valid, 1 the run is invalid or a case fails, 2 usage or environment error, 130 interrupted.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")

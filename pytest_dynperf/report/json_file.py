@@ -1,4 +1,4 @@
-"""``session.json``, written and read. Schema 1; every field is documented in docs/session-json.md.
+"""``session.json``, written and read. Schema 2; every field is documented in docs/session-json.md.
 
 The same tables cross from xdist workers to the controller, so they hold plain JSON types only. What is read is what was written, with one
 exception that is meant: values of an invalid run or case are not written (:func:`~pytest_dynperf.report.session_report.withheld`).
@@ -15,6 +15,7 @@ from pytest_dynperf.report.json_case import decode_case, encode_case
 from pytest_dynperf.report.json_definition import decode_definitions, encode_definitions
 from pytest_dynperf.report.json_duet import decode_duet, encode_duet, runs_of
 from pytest_dynperf.report.json_measurement import decode_cell, decode_measurement, encode_metrics, encode_run, metric_ids
+from pytest_dynperf.report.json_migration import SCHEMA, migrated_case, migrated_session
 from pytest_dynperf.report.json_verdict import (
     decode_annotations,
     decode_suspicion,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.measurement.measurement import Measurement
     from pytest_dynperf.metrics.definition import Meaning
-
-SCHEMA = 1
 
 
 def encode_session(report: SessionReport) -> dict[str, object]:
@@ -84,6 +83,7 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
 
     :raises UsageError: when the schema is newer than this version, or a key is missing or of another type; names the case.
     """
+    encoded = migrated_session(encoded)
     _require_schema(encoded)
     meanings = decode_definitions(take_all(encoded, "definitions", dict))
     return SessionReport(
@@ -154,12 +154,13 @@ def decode_result(encoded: Mapping[str, object]) -> CaseResult:
 
     :raises UsageError: when the schema is newer than this version, or a key is missing or of another type; names the case.
     """
-    return _decode_named(encoded, decode_definitions(take_all(encoded, "definitions", dict)))
+    return _decode_named(encoded, decode_definitions(take_all(migrated_case(encoded), "definitions", dict)))
 
 
 def _decode_named(encoded: Mapping[str, object], meanings: Mapping[str, Meaning]) -> CaseResult:
-    _require_schema(encoded)
     try:
+        encoded = migrated_case(encoded)
+        _require_schema(encoded)
         return _decode_result(encoded, meanings)
     except UsageError as error:
         msg = f"case {encoded.get('case_id')!r}: {error}"
@@ -195,7 +196,9 @@ def _decode_result(encoded: Mapping[str, object], meanings: Mapping[str, Meaning
 def _require_schema(encoded: Mapping[str, object]) -> None:
     schema = take(encoded, "schema", int)
     if schema != SCHEMA:
-        msg = f"schema {schema} is not known here (this version reads {SCHEMA}): use the version of pytest-dynperf that wrote the file"
+        msg = (
+            f"schema {schema} is not known here (this version reads up to {SCHEMA}): use the version of pytest-dynperf that wrote the file"
+        )
         raise UsageError(msg)
 
 

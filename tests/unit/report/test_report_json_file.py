@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -450,7 +451,8 @@ def test_the_keys_stand_in_a_stable_order() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "schema 2 is not known here"),
+        ({"schema": 3}, "schema 3 is not known here (this version reads up to 2)"),
+        ({"schema": "2"}, "key 'schema' should be int"),
         ({"duration_s": "long"}, "case 'agg-isl256-osl32-c4': key 'duration_s' should be float, found 'long'"),
         ({"duration_s": True}, "should be float"),
         ({"runs": "three"}, "key 'runs' should be list"),
@@ -462,6 +464,46 @@ def test_the_keys_stand_in_a_stable_order() -> None:
 def test_a_damaged_file_is_refused_by_name(change: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         decode_result(encode_result(a_result()) | change)
+
+
+def of_schema_1(encoded: Any) -> Any:
+    """The session as it was written before there were pairs and definitions."""
+    encoded = json.loads(to_text(encoded))
+    del encoded["definitions"], encoded["annotations"]
+    for table in (encoded, *encoded["cases"]):
+        table["schema"] = 1
+    for case in encoded["cases"]:
+        for key in ("prior_sd", "duet_possible", "duet", "suspicions"):
+            del case[key]
+        case["verdict"] = {
+            "outcome": case["verdict"]["outcome"],
+            "reasons": case["verdict"]["reasons"],
+            "confirmed": case["verdict"]["means"] is not None,
+            "confirmed_by": case["verdict"]["confirmed_by"],
+        }
+        for gate in case["expectation"]["gates"]:
+            del gate["required"], gate["exact"]
+        for metric in case["metrics"]:
+            for key in ("scale", "pairs", "control_values") if metric["verdict"] else ():
+                del metric["verdict"][key]
+        for measured in (case, *([case["confirmation"]] if case["confirmation"] else [])):
+            for run in [*measured["runs"], *measured["discarded"]]:
+                del run["parts"]
+    return encoded
+
+
+def test_a_file_of_schema_1_is_read() -> None:
+    report = a_regressed_sweep()
+    read = decode_session(of_schema_1(encode_session(report)))
+    without_parts = [
+        replace(result, measurement=bare(result.measurement), confirmation=bare(result.confirmation)) for result in report.results
+    ]
+    assert read == replace(report, results=tuple(without_parts))
+    assert read.results[1].verdict.means is Means.FRESH_SESSION
+
+
+def bare(measurement: Measurement | None) -> Measurement | None:
+    return None if measurement is None else replace(measurement, runs=tuple(replace(run, parts={}) for run in measurement.runs))
 
 
 def test_a_missing_key_is_named() -> None:

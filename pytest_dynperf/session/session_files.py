@@ -1,0 +1,84 @@
+"""Sessions found on disk and read: a run directory, a ``session.json``, or a directory of several."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import UsageError
+from pytest_dynperf.report.json_file import decode_session
+from pytest_dynperf.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pytest_dynperf.report.session_report import SessionReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFile:
+    """``file`` is the ``session.json`` that ``report`` was read from."""
+
+    file: Path
+    report: SessionReport
+
+
+def read_sessions(paths: Iterable[Path]) -> tuple[SessionFile, ...]:
+    """The sessions at ``paths`` from the oldest to the newest, each once, however many of the paths lead to it.
+
+    :raises UsageError: when a path holds no session, or one of them cannot be read.
+    """
+    files = {file.resolve(): file for path in paths for file in session_files(path)}
+    found = [SessionFile(file=file, report=read_session(file)) for file in files.values()]
+    return tuple(sorted(found, key=lambda one: (one.report.stamp, one.report.session_id)))
+
+
+def session_files(path: Path) -> tuple[Path, ...]:
+    """The ``session.json`` of a run directory, the file itself, or every one below a directory, sorted. Links are not followed below it.
+
+    :raises UsageError: when there is none.
+    """
+    if path.is_file():
+        return (path,)
+    if not path.is_dir():
+        msg = f"{path}: there is no such file or directory. Give a run directory such as reports/latest, or a session.json"
+        raise UsageError(msg)
+    own = RunDirectory(path).session_json
+    if own.is_file():
+        return (own,)
+    found = tuple(sorted(path.glob(f"**/{own.name}")))
+    if not found:
+        msg = f"{path}: no {own.name} in it or below it. Give a run directory such as reports/latest, or a directory of several"
+        raise UsageError(msg)
+    return found
+
+
+def read_session(file: Path) -> SessionReport:
+    """The session that ``file`` holds. Costs about 1 ms per case.
+
+    :raises UsageError: when it cannot be read, is cut off, is no session, or has a newer schema; names file and key.
+    """
+    try:
+        encoded = json.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        msg = f"{file}: cannot be read: {error.strerror or error}"
+        raise UsageError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{file}: is not UTF-8 text (byte {error.start}). Give a session.json, or its run directory"
+        raise UsageError(msg) from error
+    except ValueError as error:
+        msg = f"{file}: is not JSON, or was cut off: {error}. Fetch it again from where it was written"
+        raise UsageError(msg) from error
+    except RecursionError as error:
+        msg = f"{file}: is nested too deeply for a session. Give a session.json, or its run directory"
+        raise UsageError(msg) from error
+    if not isinstance(encoded, dict) or not {"schema", "session_id", "cases"} <= encoded.keys():
+        msg = f"{file}: is JSON, but not a session: it lacks schema, session_id or cases. Give a session.json, or its run directory"
+        raise UsageError(msg)
+    try:
+        return decode_session(encoded)
+    except UsageError as error:
+        msg = f"{file}: {error}"
+        raise UsageError(msg) from error
