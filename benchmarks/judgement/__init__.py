@@ -1,0 +1,1 @@
+"""How often the decision rule is wrong, and what it finds: ``python -m benchmarks.judgement --help``."""
