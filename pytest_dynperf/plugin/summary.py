@@ -51,8 +51,9 @@ def prepare(state: State) -> None:
     """Find out now, not after hours, that the results could not be kept.
 
     :raises pytest.UsageError: when the report directory cannot be written, another session measures on this
-        host, or baselines were asked for from a dirty tree.
+        host, waivers cannot be read, or baselines were asked for from a dirty tree.
     """
+    from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.session.deployments import check_host_is_free
     from pytest_dynperf.session.work_tree import uncommitted
@@ -66,6 +67,7 @@ def prepare(state: State) -> None:
         raise pytest.UsageError(msg) from None
     try:
         check_host_is_free(settings)
+        read_waivers(waivers_path(settings.baselines))
     except DynperfError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.update == "write":
@@ -148,3 +150,9 @@ def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter)
     writer = reporter._tw
     for line in summary(report, width=writer.fullwidth, verbose=reporter.verbosity > 0):
         reporter.write_line(line.text, **({line.style: True} if line.style else {}))
+    if state.make_settings().update == "dry-run":
+        from pytest_dynperf.report.baseline_text import update_lines
+
+        reporter.section("baselines, dry run")
+        for text in update_lines(report):
+            reporter.write_line(text)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.session.plan import Settings
+    from pytest_dynperf.verdict.verdict import Verdict
 
 
 def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tuple[str, ...]]:
@@ -24,7 +25,8 @@ def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tup
 
     trouble: list[str] = []
     try:
-        report = accept(report, settings)
+        report, unwritten = accept(report, settings)
+        trouble += unwritten
     except DynperfError as error:
         trouble.append(f"baselines were not updated: {error}")
     try:
@@ -50,8 +52,14 @@ def own_versions() -> dict[str, str]:
     return {"pytest-dynperf": metadata.version("pytest-dynperf")}
 
 
-def fails(outcome: Outcome, *, strict: bool) -> bool:
-    """Which outcomes fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line."""
+def fails(verdict: Verdict, *, strict: bool) -> bool:
+    """Which verdicts fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line.
+
+    A regression that a waiver covers does not fail. A waiver that has expired fails its case whatever the outcome: somebody promised
+    something for that day.
+    """
+    if verdict.expired:
+        return True
     return {
         Outcome.UNCHANGED: False,
         Outcome.IMPROVED: False,
@@ -59,10 +67,10 @@ def fails(outcome: Outcome, *, strict: bool) -> bool:
         Outcome.INCOMPARABLE: False,
         Outcome.NO_BASELINE: strict,
         Outcome.INVALID: True,
-        Outcome.REGRESSED: True,
-    }[outcome]
+        Outcome.REGRESSED: verdict.waiver is None,
+    }[verdict.outcome]
 
 
 def red(report: SessionReport, *, strict: bool) -> bool:
     """Whether anything in the report fails: a case, or that the session is incomplete."""
-    return not report.complete or any(fails(result.verdict.outcome, strict=strict) for result in report.results)
+    return not report.complete or any(fails(result.verdict, strict=strict) for result in report.results)

@@ -27,6 +27,7 @@ from pytest_dynperf.run_directory import RunDirectory, write_atomically
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.session.baselines import waived
 from pytest_dynperf.session.closing import versions
 from pytest_dynperf.session.imported_files import Known, found_files, read_runs
 from pytest_dynperf.session.judging import Measured, first_look
@@ -139,6 +140,7 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
     decided = next_step(verdict).step is Step.FRESH_SESSION and confirmation is not None
     if decided and confirmation is not None:
         verdict = confirm(verdict, confirmation.measurement, documents, case.expectation)
+    verdict = waived(verdict, case, settings)
     return CaseResult(
         case=case,
         node_id=f"imported from {', '.join(run.file for run in (*runs, *fresh))}",

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.location import document_path
 from pytest_dynperf.baseline.proposal import binding_key, propose
-from pytest_dynperf.baseline.store import read, write
-from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.baseline.store import read, stored, write
+from pytest_dynperf.deployment.inspection import commit_facts
+from pytest_dynperf.errors import BaselineError, DynperfError
 from pytest_dynperf.report.html_page import render
 from pytest_dynperf.report.json_file import encode_session, to_text
 from pytest_dynperf.run_directory import RunDirectory, point_latest, write_atomically
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.session.plan import Settings
 
 ACCEPTABLE = (Outcome.UNCHANGED, Outcome.IMPROVED, Outcome.INCOMPARABLE, Outcome.NO_BASELINE)
+
+REGRESSED = ".regressed"
+"""Folder below the proposals: those of regressed cases, which need a reason. A hidden one is no environment of a store, so that whoever
+copies all proposals into one accepts no regression by it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,65 +51,138 @@ class Ledger:
         return tuple(sorted(self.planned - self.results.keys()))
 
 
-def accept(report: SessionReport, settings: Settings) -> SessionReport:
-    """Write baselines as the options ask, and say in the report what was written and what was refused.
+def accept(report: SessionReport, settings: Settings) -> tuple[SessionReport, tuple[str, ...]]:
+    """Write baselines as the options ask, and say in the report what was written and what was refused; after it, what went wrong with our
+    own files, in words: the other cases are accepted all the same.
 
     Nothing of an incomplete session is accepted. In a dry run nothing is written and ``accepted`` names what would be.
     """
     if settings.update == "off":
-        return report
+        return report, ()
     if not report.complete:
-        return replace(report, refused=("nothing: the session is incomplete",))
+        return replace(report, refused=("nothing: the session is incomplete",)), ()
     accepted: list[str] = []
     refused: list[str] = []
+    trouble: list[str] = []
     for result in report.results:
         proposal = proposal_of(result, settings)
         if isinstance(proposal, str):
             refused.append(f"{result.case.name}: {proposal}")
             continue
-        path = document_path(settings.baselines, proposal)
-        if settings.update == "write":
-            write(settings.baselines, proposal)
+        try:
+            written = settings.update == "write"
+            path = write(settings.baselines, proposal) if written else document_path(settings.baselines, proposal)
+        except DynperfError as error:
+            refused.append(f"{result.case.name}: {error}")
+            trouble.append(f"the baseline of {result.case.name} was not written: {error}")
+            continue
         accepted.append(str(path))
-    return replace(report, accepted=tuple(accepted), refused=tuple(refused))
+    return replace(report, accepted=tuple(accepted), refused=tuple(refused)), tuple(trouble)
 
 
-def proposal_of(result: CaseResult, settings: Settings) -> Baseline | str:
-    """The document that ``result`` would become, or why it must not become one."""
+def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
+    """Why ``result`` must not become a baseline, or ``None``: the one table of it."""
     outcome = result.verdict.outcome
     if result.measurement is None or result.environment is None or outcome is Outcome.INVALID:
         return f"{outcome.text}, never a baseline"
     if not result.environment.may_be_baseline:
         return "the endpoint's environment is unknown: name it with --dynperf-environment"
-    regressed = outcome is Outcome.REGRESSED
-    if regressed and settings.accept_regression is None:
-        return 'regressed: accept it with --accept-regression "reason"'
-    if outcome not in ACCEPTABLE and not regressed:
-        return f"{outcome.text}: measure again"
-    epoch, reason = _epoch(result, settings)
-    return propose(
-        result.measurement,
-        case=result.case,
-        environment=result.environment,
-        key=binding_key(result.case, result.environment),
-        session_id=settings.session_id,
-        stamp=settings.stamp,
-        epoch=epoch + regressed,
-        reason=settings.accept_regression if regressed else reason,
-    )
+    if outcome is Outcome.REGRESSED:
+        return None if accept_regression is not None else 'regressed: accept it with --accept-regression "reason"'
+    return None if outcome in ACCEPTABLE else f"{outcome.text}: measure again"
 
 
-def _epoch(result: CaseResult, settings: Settings) -> tuple[int, str | None]:
-    """Epoch and reason that hold for the case until now."""
+def proposal_of(result: CaseResult, settings: Settings) -> Baseline | str:
+    """The document that ``result`` would become, or why it must not become one."""
+    if (why := refusal(result, settings.accept_regression)) is not None:
+        return why
+    return _document(result, settings, settings.accept_regression)
+
+
+def _document(result: CaseResult, settings: Settings, accept_regression: str | None) -> Baseline | str:
+    assert result.measurement is not None
     assert result.environment is not None
+    key = binding_key(result.case, result.environment)
     try:
-        found = read(
-            settings.baselines, suite=result.case.suite, case_id=result.case.case_id, key=binding_key(result.case, result.environment)
+        epoch, reason = _epoch(result, key, settings.baselines, accept_regression)
+        return propose(
+            result.measurement,
+            case=result.case,
+            environment=result.environment,
+            key=key,
+            session_id=settings.session_id,
+            stamp=settings.stamp,
+            epoch=epoch,
+            reason=reason,
         )
-    except BaselineError:
-        return 0, None
-    newest = found.documents[-1] if found.documents else None
-    return (newest.epoch, newest.reason) if newest else (0, None)
+    except BaselineError as error:
+        return str(error)
+
+
+def _epoch(result: CaseResult, key: Mapping[str, str], baselines: Path, accept_regression: str | None) -> tuple[int, str | None]:
+    """Epoch and reason that hold for the case from now on.
+
+    :raises BaselineError: when a document of the case cannot be read: whatever epoch was chosen could be the wrong one.
+    """
+    documents = read(baselines, suite=result.case.suite, case_id=result.case.case_id, key=key).documents
+    epoch, reason = (documents[-1].epoch, documents[-1].reason) if documents else (0, None)
+    return (epoch + 1, accept_regression) if result.verdict.outcome is Outcome.REGRESSED else (epoch, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """``accepted`` maps case names to paths of documents, ``refused`` to why there is none."""
+
+    accepted: Mapping[str, Path]
+    refused: Mapping[str, str]
+
+
+def accept_session(
+    report: SessionReport,
+    session: Path,
+    baselines: Path,
+    *,
+    case_pattern: str = "*",
+    accept_regression: str | None = None,
+    dry_run: bool = False,
+) -> Acceptance:
+    """Accept what lies in the ``proposals`` of a finished session, by the rules of ``--update-baselines``; ``session`` is its directory.
+
+    :raises BaselineError: when a proposal cannot be read.
+    :raises RunDirectoryError: when the store cannot be written.
+    """
+    run = RunDirectory(session)
+    accepted: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    in_repository = bool(commit_facts(next(path for path in (baselines, *baselines.absolute().parents) if path.is_dir())))
+    for result in report.results:
+        name = result.case.name
+        if not fnmatchcase(name, case_pattern):
+            continue
+        why = refusal(result, accept_regression) if report.complete else "the session is incomplete"
+        found = None if why is not None else _proposal(run, result)
+        if found is None:
+            refused[name] = why or f"{run.proposals} holds no proposal of it"
+            continue
+        if found.provenance.get("git.dirty") == "yes" and in_repository:
+            refused[name] = (
+                "its tree was dirty when it was measured, so a baseline could not say what it measured: commit, and measure again"
+            )
+            continue
+        epoch, reason = _epoch(result, found.key, baselines, accept_regression)
+        document = replace(found, epoch=epoch, reason=reason)
+        path = document_path(baselines, document)
+        if path.exists():
+            refused[name] = f"{path} is there already: this session was accepted before"
+            continue
+        accepted[name] = path if dry_run else write(baselines, document)
+    return Acceptance(accepted=accepted, refused=refused)
+
+
+def _proposal(run: RunDirectory, result: CaseResult) -> Baseline | None:
+    root = run.proposals / REGRESSED if result.verdict.outcome is Outcome.REGRESSED else run.proposals
+    found = stored(root, suite=result.case.suite, case_id=result.case.case_id)
+    return found[-1].document if found else None
 
 
 def write_reports(report: SessionReport, settings: Settings) -> None:
@@ -112,7 +194,9 @@ def write_reports(report: SessionReport, settings: Settings) -> None:
     write_atomically(run.session_json, to_text(encode_session(report)))
     write_atomically(run.report_html, render(report))
     for result in report.results:
-        proposal = proposal_of(result, settings)
-        if not isinstance(proposal, str):
-            write(run.proposals, proposal)
+        regressed = result.verdict.outcome is Outcome.REGRESSED
+        if refusal(result, "") is None:
+            proposal = _document(result, settings, settings.accept_regression)
+            if not isinstance(proposal, str):
+                write(run.proposals / REGRESSED if regressed else run.proposals, proposal)
     point_latest(run)
