@@ -193,7 +193,7 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
         return _by_fresh_session(case, measured, judged, documents, conduct)
     try:
         arm = control_of(control, case, documents[-1] if documents else None)
-        return _by_duet(case, measured, judged, arm, conduct)
+        return _by_duet(case, measured, judged, arm, conduct, documents=documents)
     except DynperfError as error:
         why = f"no pairs with a control could be measured: {error}"
         return _by_fresh_session(case, measured, judged, documents, conduct, why=why)
@@ -218,7 +218,9 @@ def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> fl
 # ---- pairs with a control
 
 
-def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, conduct: Conduct) -> Judged:
+def _by_duet(
+    case: Case, measured: Measured, judged: Judged, arm: ControlArm, conduct: Conduct, *, documents: tuple[Baseline, ...]
+) -> Judged:
     """Pairs up to the next look, until the verdict asks for no more or the budget is spent.
 
     :raises DynperfError: when there is no pair because the control cannot be had.
@@ -234,6 +236,10 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         run=lambda of, deployment, pair: _run_of_pair(of, deployment, pair, conduct),
         environment_of=lambda of, deployment: environment_of(of, deployment, settings),
     )
+
+    def decide(*, final: bool) -> Verdict:
+        return confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, documents=documents, terms=judged.terms, final=final)
+
     verdict, refused, begun_s = judged.verdict, None, conduct.budget.spent_s
     try:
         while (ask := next_step(verdict, Possible(pairs=LOOKS[-1]), measured_pairs=len(duet.pairs))).step is Step.PAIRS:
@@ -244,7 +250,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
                 break
             with conduct.budget.spending():
                 measure_pairs(duet, ask.pairs)
-            verdict = confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, terms=judged.terms, final=bool(duet.problems))
+            verdict = decide(final=bool(duet.problems))
             if duet.problems:
                 break
     finally:
@@ -252,7 +258,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
     if not duet.pairs and not duet.problems:
         return replace(judged, verdict=_said(judged.verdict, refused))
     if not duet.problems:
-        verdict = confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, terms=judged.terms, final=True)
+        verdict = decide(final=True)
     same = "nothing that was recorded differs between candidate and control" if duet.nothing_differs else None
     return replace(
         judged,
