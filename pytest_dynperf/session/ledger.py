@@ -179,6 +179,13 @@ def accept_session(
     return Acceptance(accepted=accepted, refused=refused)
 
 
+def as_update(report: SessionReport, done: Acceptance) -> SessionReport:
+    """``report`` with what became of the cases that were asked for, as an update says it."""
+    results = tuple(result for result in report.results if result.case.name in {**done.accepted, **done.refused})
+    refused = tuple(f"{name}: {why}" for name, why in done.refused.items())
+    return replace(report, results=results, accepted=tuple(map(str, done.accepted.values())), refused=refused)
+
+
 def _proposal(run: RunDirectory, result: CaseResult) -> Baseline | None:
     root = run.proposals / REGRESSED if result.verdict.outcome is Outcome.REGRESSED else run.proposals
     found = stored(root, suite=result.case.suite, case_id=result.case.case_id)
