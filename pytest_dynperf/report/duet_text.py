@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult
 
 NOT_RECORDED = "(not recorded)"
+NOT_NAMED = "(not named)"
 
 
 def decided_by(result: CaseResult) -> str:
@@ -24,17 +25,19 @@ def decided_by(result: CaseResult) -> str:
 
 
 def against(result: CaseResult) -> str:
-    """``10 pairs with the control dynamo 1.4.1, side by side``; with the pairs that were invalid and repeated. Empty without a duet."""
+    """``10 pairs side by side against a control: the same case, run by …``; with the pairs that were invalid and repeated. Empty without a
+    duet.
+    """
     duet = result.duet
     if duet is None:
         return ""
-    repeated = f", {counted(len(duet.discarded), 'more pair')} invalid and repeated" if duet.discarded else ""
-    return f"{counted(len(duet.pairs), 'pair')} with the control {duet.control or '(unnamed)'}, {layout(duet.layout)}{repeated}"
+    repeated = f" ({counted(len(duet.discarded), 'more pair')} invalid and repeated)" if duet.discarded else ""
+    return f"{counted(len(duet.pairs), 'pair')} {layout(duet.layout)} against a control: {duet.control or NOT_NAMED}{repeated}"
 
 
 def layout(name: str) -> str:
-    """``side by side``; ``in blocks, one deployment at a time (ABBA)``."""
-    return "in blocks, one deployment at a time (ABBA)" if name == "blocks" else name
+    """``side by side``; ``in blocks (ABBA, one deployment at a time)``."""
+    return "in blocks (ABBA, one deployment at a time)" if name == "blocks" else name
 
 
 def arm_changes(result: CaseResult) -> list[tuple[str, str, str]]:

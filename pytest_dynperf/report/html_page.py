@@ -15,6 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.report import annotations_text, certainty_text, chart, duet_text, interval_bar, suspicion_text, waiver_text, wording
 from pytest_dynperf.report.meaning import in_catalogue_order, label, meaning_of, unit_of
 from pytest_dynperf.report.pair_strip import pair_strip
@@ -29,7 +30,7 @@ from pytest_dynperf.verdict.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_dynperf.measurement.measurement import Run
+    from pytest_dynperf.measurement.measurement import Duet, Pair, Run
     from pytest_dynperf.metrics.definition import Cell
     from pytest_dynperf.verdict.annotations import Annotations
 
@@ -62,8 +63,8 @@ class Strip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """One case on the page. ``rows`` are its judged cells, ``others`` the rest, ``confirming`` what the fresh session saw
-    of the judged ones; ``strips`` the pairs of a duet, decisive cells first; ``anchor`` is unique within the page.
+    """One case on the page. ``rows`` are its judged cells, ``others`` the rest, ``confirming`` what the fresh session saw of the judged
+    ones; ``strips`` the pairs of a duet, decisive cells first, and ``duet_runs`` all their runs; ``anchor`` is unique within the page.
 
     ``shown`` is its name in tables: without the suite where the session has one suite only.
     """
@@ -76,6 +77,7 @@ class CaseView:
     confirming: tuple[MetricLine, ...]
     changes: tuple[tuple[str, str, str], ...]
     strips: tuple[Strip, ...]
+    duet_runs: Measurement | None
 
     @property
     def standing(self) -> Standing:
@@ -111,6 +113,7 @@ def render(report: SessionReport) -> str:
             bad=not report.complete or not results or any(view.standing.fails for view in views),
             good=all(view.result.verdict.outcome in (Outcome.UNCHANGED, Outcome.IMPROVED) for view in views),
             counts=tally(results),
+            expired=waiver_text.expired_cases(results),
             shift=annotations_text.shift(published),
             survivors_note=annotations_text.survivors_note(published),
             underpowered=certainty_text.underpowered_sentence(results),
@@ -199,6 +202,7 @@ def _views(results: Sequence[CaseResult], annotations: Annotations | None) -> li
                 confirming=_confirming_metrics(result),
                 changes=tuple(provenance_changes(result)),
                 strips=tuple(_strips(result)),
+                duet_runs=_duet_runs(result.duet),
             )
         )
     return views
@@ -239,6 +243,21 @@ def _metric_line(cell: Cell, runs: Sequence[Run], result: CaseResult) -> MetricL
         values=tuple(wording.quantity(run.values.get(cell), unit) for run in runs),
         absent=None if seen else wording.absent(reasons[0] if reasons else ""),
     )
+
+
+def _duet_runs(duet: Duet | None) -> Measurement | None:
+    """The runs of both arms, each named by its pair, in the order in which they were measured."""
+    if duet is None:
+        return None
+    return Measurement(runs=_arms(duet.pairs), discarded=_arms(duet.discarded), problems=duet.problems)
+
+
+def _arms(pairs: Sequence[Pair]) -> tuple[Run, ...]:
+    found: list[Run] = []
+    for number, pair in enumerate(pairs, 1):
+        arms = [replace(pair.candidate, name=f"pair {number}, candidate"), replace(pair.control, name=f"pair {number}, control")]
+        found += arms if pair.candidate_first else reversed(arms)
+    return tuple(found)
 
 
 def _strips(result: CaseResult) -> Iterator[Strip]:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pytest_dynperf.report.interval_bar import extent_of
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH, _STEP, _MARGIN, _FOOT = 260.0, 9.0, 6.0, 18.0
 _RADIUS = 3.2
+_USUAL = 0.9
+"""This share of the pairs, the nearest to zero, is on the axis."""
+_LEAST = 1e-3
 
 
 def pair_strip(differences: Sequence[tuple[float, str]], *, tolerance: float, tolerance_text: str, kind: str, words: str) -> Markup:
@@ -24,7 +25,7 @@ def pair_strip(differences: Sequence[tuple[float, str]], *, tolerance: float, to
     if not differences:
         msg = "a strip needs at least one pair"
         raise ValueError(msg)
-    extent = max(extent_of([(place, place) for place, _ in differences]), tolerance * 1.4)
+    extent = _extent([place for place, _ in differences], tolerance)
     body = 2 * _MARGIN + _STEP * (len(differences) - 1) + 2 * _RADIUS
     height = body + _FOOT
     left, right = _at(-tolerance, extent), _at(tolerance, extent)
@@ -38,13 +39,18 @@ def pair_strip(differences: Sequence[tuple[float, str]], *, tolerance: float, to
             for name, at in (("tolerance", left), ("zero", _at(0, extent)), ("tolerance", right))
         ),
         *(_dot(place, text, _MARGIN + _RADIUS + _STEP * number, extent) for number, (place, text) in enumerate(differences)),
-        Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">0</text>').format(_at(0, extent), height - 5),
         Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(right, height - 5, tolerance_text),
         Markup(
             '<text class="tick" x="0" y="{0:.1f}">← better</text><text class="tick" x="{1}" y="{0:.1f}" text-anchor="end">worse →</text>'
         ).format(height - 5, _WIDTH),
     ]
     return Markup("").join([*parts, Markup("</svg>")])
+
+
+def _extent(places: Sequence[float], tolerance: float) -> float:
+    """As far as the usual pairs reach, so that one which is far out does not squeeze the others: it becomes an arrow."""
+    usual = sorted(abs(place) for place in places)[: max(1, round(len(places) * _USUAL))]
+    return max(usual[-1] * 1.25, tolerance * 1.6, _LEAST)
 
 
 def _dot(place: float, text: str, y: float, extent: float) -> Markup:

@@ -9,8 +9,8 @@ from pytest_dynperf.environment import differences
 from pytest_dynperf.report import wording
 from pytest_dynperf.report.annotations_text import SURVIVES
 from pytest_dynperf.report.duet_text import NOT_RECORDED
-from pytest_dynperf.report.meaning import label, meaning_of, unit_of
-from pytest_dynperf.report.scale_text import Compared, compared, value_text
+from pytest_dynperf.report.meaning import label, meaning_of
+from pytest_dynperf.report.scale_text import Compared, compared, value_text, values_text
 from pytest_dynperf.report.standing import Standing, standing
 from pytest_dynperf.verdict.verdict import Outcome
 
@@ -40,6 +40,14 @@ class Row:
     pairs: str
 
     @property
+    def runs_short(self) -> str:
+        """For a narrow column: of pairs only how far the candidate's runs reach."""
+        if not self.pairs or not self.cell.values:
+            return self.runs
+        ends = values_text((min(self.cell.values), max(self.cell.values)), meaning_of(self.cell.cell.metric, self.result.meanings))
+        return ends.replace(", ", " to ", 1)
+
+    @property
     def change(self) -> str:
         """Delta with its interval."""
         return self.texts.change
@@ -52,12 +60,9 @@ class Row:
     @property
     def certainty(self) -> tuple[str, ...]:
         """Limit, tolerance, MDE and what it was compared with, each with its name."""
-        return (
-            f"limit {self.texts.limit}",
-            f"tolerance {self.texts.tolerance}",
-            f"MDE {self.texts.mde}",
-            f"{self.pairs} with a control" if self.pairs else f"{wording.counted(self.cell.sessions, 'session')} of baseline",
-        )
+        named = (("limit", self.texts.limit), ("tolerance", self.texts.tolerance), ("MDE", self.texts.mde))
+        against = f"{self.pairs} with a control" if self.pairs else f"{wording.counted(self.cell.sessions, 'session')} of baseline"
+        return (*(f"{name} {text}" for name, text in named if text != wording.ABSENT), against)
 
 
 def rows(results: Iterable[CaseResult], annotations: Annotations | None = None) -> list[Row]:
@@ -84,7 +89,7 @@ def row_of(result: CaseResult, cell: CellVerdict, annotations: Annotations | Non
         now=value_text(cell.candidate, means),
         texts=compared(cell, means),
         verdict=f"{verdict} {SURVIVES}" if survives else verdict,
-        runs=wording.quantities(cell.values, unit_of(cell.cell.metric, result.meanings)),
+        runs=values_text(cell.values, means),
         pairs=pairs,
     )
 

@@ -16,6 +16,8 @@ from pytest_dynperf.report.wording import ABSENT
 from pytest_dynperf.verdict.verdict import CellVerdict, Scale
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_dynperf.metrics.definition import Meaning
 
 
@@ -47,7 +49,7 @@ class Compared:
 def compared(cell: CellVerdict, means: Meaning | None) -> Compared:
     """``means`` is that of the cell's metric, ``None`` where nobody knows it. Texts of what is absent, or cannot be said, are ``–``."""
     if _is_count(cell, means):
-        return _count(cell, means)
+        return _count(cell)
     if _is_rate(cell, means):
         return _rate(cell, means)
     direction = _direction(means)
@@ -87,12 +89,20 @@ def value_text(value: float | None, means: Meaning | None) -> str:
     return wording.quantity(value, unit)
 
 
+def values_text(values: Sequence[float], means: Meaning | None) -> str:
+    """``6.55, 6.57, 6.61 ms``; counts are whole."""
+    unit = None if means is None else means.unit.value
+    if values and means is not None and means.kind is Kind.COUNT:
+        return f"{', '.join(f'{value:,.10g}' for value in values)} {wording.unit_shown(unit)}"
+    return wording.quantities(values, unit)
+
+
 def _direction(means: Meaning | None) -> str | None:
     return None if means is None else means.direction.value
 
 
 def _is_rate(cell: CellVerdict, means: Meaning | None) -> bool:
-    return cell.scale is Scale.LOG_ODDS or (cell.scale is Scale.POINTS and (means is None or means.unit is Unit.RATIO))
+    return cell.scale is Scale.LOG_ODDS or (cell.scale is Scale.POINTS and means is not None and means.unit is Unit.RATIO)
 
 
 def _is_count(cell: CellVerdict, means: Meaning | None) -> bool:
@@ -133,15 +143,12 @@ def _rate(cell: CellVerdict, means: Meaning | None) -> Compared:
     )
 
 
-def _count(cell: CellVerdict, means: Meaning | None) -> Compared:
-    sign = -1 if _direction(means) == Direction.HIGHER_IS_BETTER.value else 1
-    return Compared(
-        change=ABSENT if cell.delta is None else f"{_signed(f'{sign * cell.delta:,.10g}')}",
-        limit=ABSENT if cell.limit is None else f"{_signed(f'{sign * cell.limit:,.10g}')}",
-        tolerance="must be equal",
-        mde=ABSENT if cell.mde is None else f"{cell.mde:,.10g}",
-        drawn=None,
-    )
+def _count(cell: CellVerdict) -> Compared:
+    """A count must be equal: no limit, no MDE, and its change is plainly the difference, whatever direction it has."""
+    change = ABSENT
+    if cell.delta is not None and cell.candidate is not None and cell.baseline is not None:
+        change = _signed(f"{cell.candidate - cell.baseline:,.10g}")
+    return Compared(change=change, limit=ABSENT, tolerance="none, it must be equal", mde=ABSENT, drawn=None)
 
 
 def _from_log_odds(difference: float, baseline: float | None) -> float | None:

@@ -60,16 +60,20 @@ class Standing:
 
     @property
     def severity(self) -> float:
-        """In the order of outcomes; expired waivers first, a waived regression after what fails."""
+        """In the order of outcomes; an expired waiver before all but a regression, a waived regression after what fails."""
         if self.expired:
-            return len(Outcome) + float(self.outcome)
+            return self.outcome + 0.5 if self.outcome is Outcome.REGRESSED else Outcome.INVALID + 0.5
         return Outcome.INVALID - 0.5 if self.waived else float(self.outcome)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say beside the outcome."""
+        return (*(("waived",) if self.waived else ()), *(("waiver expired",) if self.expired else ()))
 
     @property
     def text(self) -> str:
         """``no baseline``; ``regressed, waived``; ``unchanged, waiver expired``."""
-        notes = [self.outcome.text, *(["waived"] if self.waived else []), *(["waiver expired"] if self.expired else [])]
-        return ", ".join(notes)
+        return ", ".join([self.outcome.text, *self.notes])
 
     @property
     def kind(self) -> str:

@@ -79,7 +79,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
         lines += _paragraphs(waiver_text.remedy(), "  ")
     if verdict.waiver is not None:
         lines += _paragraphs(waiver_text.waived(verdict.waiver), "  ")
-    shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or (cell.suspect and cell.delta is not None)]
+    shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or _open(cell)]
     for cell in sorted(shown, key=lambda cell: -cell.outcome):
         lines += _cell_text(result, cell)
     said = tuple(f"{cell.cell}: " for cell in shown)
@@ -92,6 +92,11 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
         lines += _suspects_text(result)
     lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
     return "\n".join(printable(line) for line in lines)
+
+
+def _open(cell: CellVerdict) -> bool:
+    """A suspect that nothing has cleared."""
+    return cell.suspect and cell.delta is not None and cell.outcome is not Outcome.UNCHANGED
 
 
 def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
@@ -108,21 +113,21 @@ def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
 
 
 def _suspects_text(result: CaseResult) -> list[str]:
-    """What the pairs compared, then where to look first; without suspicions, all that is recorded as different."""
+    """What the arms of a duet differ in, then where to look first; without suspicions, all that differs from the baseline's record."""
+    lines = []
     arms = duet_text.arm_changes(result)
-    lines = [f"  differs from the control: {name}: {theirs} → {ours}" for name, theirs, ours in arms]
+    if result.duet is not None and result.duet.control_provenance:
+        lines = _changes_text("differs from the control", arms) or ["  nothing that is recorded differs between the arms"]
     suspicions = suspicion_text.lines(result)
     if suspicions:
         lines.append("  look here first (suspicions, not findings):")
         return lines + [line for text in suspicions for line in _paragraphs(text, "    ")]
-    changes = [] if arms else provenance_changes(result)
-    if not changes and not arms:
-        return ["  nothing that is recorded differs from the baseline's provenance"]
-    return [
-        *lines,
-        *(["  differs from the baseline, so suspect:"] if changes else []),
-        *(f"    {n}: {old} → {new}" for n, old, new in changes),
-    ]
+    changes = _changes_text("differs from the baseline, so suspect", provenance_changes(result))
+    return lines or changes or ["  nothing that is recorded differs from the baseline's provenance"]
+
+
+def _changes_text(title: str, changes: Sequence[tuple[str, str, str]]) -> list[str]:
+    return [f"  {title}:", *(f"    {name}: {before} → {now}" for name, before, now in changes)] if changes else []
 
 
 def _what_to_do(result: CaseResult, root: Path) -> list[tuple[str, str]]:
@@ -185,8 +190,9 @@ def _expired_lines(results: Sequence[CaseResult], width: int) -> list[Line]:
 
 def _duet_notes(results: Sequence[CaseResult]) -> list[str]:
     """Once for each control: with what the pairs compared, and how."""
-    found = dict.fromkeys((result.duet.control or "(unnamed)", result.duet.layout) for result in results if result.duet is not None)
-    return [f"pairs: candidate and the control {control}, {duet_text.layout(layout)}" for control, layout in found]
+    duets = [result.duet for result in results if result.duet is not None and result.duet.pairs]
+    found = dict.fromkeys((duet.control or duet_text.NOT_NAMED, duet.layout) for duet in duets)
+    return [f"Pairs were measured {duet_text.layout(layout)} against a control: {control}." for control, layout in found]
 
 
 def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> list[Line]:

@@ -24,7 +24,7 @@ def expired(waiver: Waiver) -> str:
 
 def remedy() -> str:
     """What to do about one that has expired."""
-    return "an expired waiver fails its case until somebody renews or removes it in waivers.toml"
+    return "An expired waiver fails its case until somebody renews or removes it in waivers.toml."
 
 
 def expired_cases(results: Sequence[CaseResult]) -> tuple[tuple[CaseResult, Waiver], ...]:

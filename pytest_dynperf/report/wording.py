@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.quantity import Direction, Unit
-from pytest_dynperf.report.standing import standing, tally
+from pytest_dynperf.report.standing import Standing, standing, tally
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -145,8 +145,12 @@ def counts(results: Sequence[CaseResult]) -> dict[Outcome, int]:
 
 
 def counts_sentence(results: Sequence[CaseResult]) -> str:
-    """``1 regressed, 1 regressed and waived, 3 unchanged``."""
-    return ", ".join(f"{number} {one.text.replace(', ', ' and ')}" for one, number in tally(results).items()) or "no case"
+    """``1 regressed, 1 regressed (waived), 3 unchanged``."""
+    return ", ".join(f"{number} {one.outcome.text}{_noted(one)}" for one, number in tally(results).items()) or "no case"
+
+
+def _noted(one: Standing) -> str:
+    return f" ({', '.join(one.notes)})" if one.notes else ""
 
 
 def verdict_sentence(report: SessionReport) -> str:

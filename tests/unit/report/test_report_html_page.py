@@ -12,7 +12,9 @@ import pytest
 
 from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.report.html_page import render
+from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from tests.fakes.judged_reports import CONTROL, a_duet, a_waiver, by_duet, expired, of_everything, of_rates, shifted, underpowered, waived
 from tests.fakes.session_reports import a_case, a_regressed_sweep, a_report, a_result, every_outcome
 
 if TYPE_CHECKING:
@@ -50,12 +52,23 @@ class Outline(HTMLParser):
             self.text += data
 
 
+def without_links(report: SessionReport) -> SessionReport:
+    """Waivers link to trackers, in words alone: what is loaded from outside is looked for elsewhere."""
+    return replace(report, results=tuple(replace(result, verdict=_unlinked(result.verdict)) for result in report.results))
+
+
+def _unlinked(verdict: Verdict) -> Verdict:
+    expired = tuple(replace(waiver, link="TRACKER-41") for waiver in verdict.expired)
+    return replace(verdict, waiver=verdict.waiver and replace(verdict.waiver, link="TRACKER-41"), expired=expired)
+
+
 REPORTS = [
     pytest.param(a_regressed_sweep(), id="regressed"),
     pytest.param(every_outcome(), id="every outcome"),
     pytest.param(a_report(), id="nothing"),
     pytest.param(a_report(a_result(1, Outcome.NO_BASELINE), a_result(4, Outcome.NO_BASELINE)), id="no baseline"),
     pytest.param(a_report(a_result(), missing=("a/b",), interrupted="SIGINT"), id="incomplete"),
+    pytest.param(without_links(of_everything()), id="everything"),
 ]
 
 
@@ -252,3 +265,108 @@ def test_text_contrasts_with_its_ground_in_both_schemes() -> None:
         for ink, ground in pairs:
             bright, dim = sorted((_luminance(scheme[ink]), _luminance(scheme[ground])), reverse=True)
             assert (bright + 0.05) / (dim + 0.05) >= 4.5, (ink, ground)
+
+
+# ---- pairs, rates, waivers, suspicions, a shift of everything
+
+
+def words(report: SessionReport) -> str:
+    """The page's text with a space wherever an element begins or ends."""
+    body = re.sub(r"<(style|script)>.*?</\1>", " ", render(report), flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def test_the_pairs_are_drawn_one_dot_each_and_told_in_figures() -> None:
+    page = render(a_report(by_duet()))
+    strips = re.findall(r'<svg class="strip regressed".*?</svg>', page, re.DOTALL)
+    assert len(strips) == 2, "on the card and in the case"
+    assert strips[0].count("<circle") + strips[0].count("<polygon") == 10
+    text = words(a_report(by_duet()))
+    assert "+5.0 %, +6.2 %, +5.5 %" in text
+    assert f"10 pairs side by side against a control: {CONTROL} (1 more pair invalid and repeated)" in text
+    assert "Arms differ in dynamo.version: 1.4.0 → 1.4.2" in text
+    assert "regressed, 10 pairs" in text
+
+
+def test_the_runs_of_both_arms_are_listed_in_their_order() -> None:
+    text = words(a_report(by_duet()))
+    places = [text.index(name) for name in ("pair 1, control", "pair 1, candidate", "pair 2, candidate", "pair 2, control")]
+    assert places == sorted(places)
+    assert "30 of 30 requests failed" in text
+
+
+def test_a_page_without_a_duet_speaks_of_none() -> None:
+    assert "pairs" not in words(a_regressed_sweep()).lower()
+
+
+def test_a_waived_regression_has_a_card_that_is_neither_red_nor_green() -> None:
+    page = render(a_report(a_result(1), waived()))
+    assert '<section class="card open" aria-label="regressed, waived' in page
+    assert "card bad" not in page
+    assert '<div class="banner open">' in page
+    assert "regressed, waived until 2026-12-31: the new sampler costs 12 %, agreed, https://tracker.example/41" in words(a_report(waived()))
+    assert 'data-only="waived"' in page
+    assert 'href="https' not in page
+
+
+def test_an_expired_waiver_stands_in_the_banner_and_is_red() -> None:
+    page = render(a_report(a_result(1), expired()))
+    banner = page[page.index('<div class="banner bad">') : page.index("</header>")]
+    assert "a waiver expired on 2026-01-31" in banner
+    assert '<section class="card bad" aria-label="unchanged, waiver expired' in page
+
+
+def test_a_shift_of_the_session_stands_before_every_failure() -> None:
+    text = words(shifted())
+    order = ["The whole session is 4.1 % slower", "Beyond it remain agg-isl256-osl32-c4 throughput", "lowers no outcome", "How sure"]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert text.count("Benjamini-Hochberg") == 1
+    assert "regressed †" in text
+
+
+def test_the_card_has_three_suspicions_and_the_case_all() -> None:
+    page = render(a_report(by_duet()))
+    card, case = page.split('<details class="case"', 1)
+    assert "load generator waited for CPU" not in card
+    assert "1 more below" in card
+    assert "load generator waited for CPU" in case
+    assert "Suspicions, not findings" in card
+
+
+def test_rates_are_in_points_and_counts_in_differences() -> None:
+    text = words(a_report(of_rates()))
+    assert "−3.1 points [−4.0, −2.2]" in text
+    assert "3 requests 5 requests +2" in text
+    for log_odd in ("13.4", "14.3", "+9.1"):
+        assert log_odd not in text
+
+
+def test_what_could_not_have_been_seen_stands_below_the_table() -> None:
+    assert "2 of 6 cells could not have shown a regression of their tolerance" in words(underpowered())
+
+
+def test_an_inconclusive_case_says_what_would_decide_it() -> None:
+    assert "10 of at most 20 were measured" in words(a_report(by_duet(Outcome.INCONCLUSIVE, pairs=10)))
+
+
+def test_an_invalid_case_shows_no_number_of_its_pairs() -> None:
+    page = render(a_report(by_duet(Outcome.INVALID)))
+    assert 'class="strip' not in page
+    assert "+5.0 %" not in page
+    assert "6.13" not in page
+
+
+def test_texts_of_waivers_controls_and_suspicions_are_shown_and_not_run() -> None:
+    waiver = replace(a_waiver(HOSTILE), link="javascript:alert(3)", metric=HOSTILE)
+    duet = replace(a_duet(HOSTILE), layout=HOSTILE, control_provenance={HOSTILE: HOSTILE}, problems=(HOSTILE,))
+    suspicion = Suspicion(what=HOSTILE, sentence=HOSTILE, name=HOSTILE, text_before=HOSTILE, text_now=HOSTILE)
+    result = replace(by_duet(duet=duet), suspicions=(suspicion,))
+    result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
+    report = a_report(result)
+    outline = Outline(render(report))
+    assert [tag for tag, _ in outline.tags].count("script") == 1
+    assert "img" not in [tag for tag, _ in outline.tags]
+    assert outline.text.count(HOSTILE) > 8
+    assert "javascript:alert(3)" in outline.text
+    assert all((attributes.get("href") or "#").startswith(("#", "./")) for _, attributes in outline.tags)

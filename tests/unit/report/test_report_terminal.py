@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from pytest_dynperf.report.terminal import Line, failure_text, header, live_line, summary
 from pytest_dynperf.scenario.platform import Platform
+from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.verdict import Outcome
+from tests.fakes.judged_reports import (
+    CONTROL,
+    a_duet,
+    a_waiver,
+    by_duet,
+    expired,
+    of_everything,
+    of_rates,
+    shifted,
+    underpowered,
+    waived,
+)
 from tests.fakes.session_reports import a_case, a_regressed_sweep, a_report, a_result, every_outcome
 
 if TYPE_CHECKING:
@@ -179,3 +192,108 @@ def test_the_header_says_where_timing_is_simulated(simulated: bool, said: bool) 
     assert ("simulated timing" in first) is said
     assert "no GPU, launcher process, ai-dynamo 1.4.2" in first
     assert second == "dynperf: baselines in baselines, seed 7, intervals 90 %"
+
+
+# ---- pairs, rates, waivers, suspicions, a shift of everything
+
+
+def test_a_shift_of_the_whole_session_comes_before_the_verdict_with_the_failures_grouped_below_it() -> None:
+    lines = texts(shifted())
+    assert lines[0].startswith("The whole session is 4.1 % slower than its baselines: 8 of 16 cells")
+    verdict = lines.index("2 of 4 cases regressed: agg-isl256-osl32-c4, agg-isl256-osl32-c16; 2 are unchanged.")
+    before = " ".join(lines[:verdict])
+    assert before.index("no more than that: agg-isl256-osl32-c16") < before.index("beyond it remain: agg-isl256-osl32-c4")
+    assert "lowers no outcome" in before
+    assert summary(shifted(), width=100, verbose=False)[verdict].style == "red", "the shift excuses nothing"
+
+
+def test_the_mark_of_survivors_is_explained_once() -> None:
+    lines = texts(shifted())
+    assert sum("regressed †" in text for text in lines) == 1
+    assert sum("Benjamini-Hochberg" in text for text in lines) == 1
+
+
+def test_a_waived_regression_is_neither_red_nor_green_and_says_until_when() -> None:
+    lines = summary(a_report(a_result(1), waived()), width=100, verbose=False)
+    assert lines[0] == Line("1 of 2 cases regressed and is waived: agg-isl256-osl32-c4; 1 is unchanged.", "yellow")
+    said = [line for line in lines if "waived" in line.text]
+    assert {line.style for line in said} <= {"yellow", "bold"}
+    assert any("regressed, waived until 2026-12-31: the new sampler costs" in line.text for line in said)
+    assert lines[-2].text == "2 cases in 3 min 20 s: 1 regressed (waived), 1 unchanged"
+
+
+def test_an_expired_waiver_is_red_and_named_before_the_cases() -> None:
+    lines = summary(a_report(a_result(1), expired()), width=120, verbose=False)
+    assert lines[0].style == "red"
+    place = next(i for i, line in enumerate(lines) if "a waiver expired on 2026-01-31: known since the spring" in line.text)
+    assert lines[place].style == "red"
+    assert place < next(i for i, line in enumerate(lines) if line.text == "concurrency_sweep")
+    assert any("renews or removes it in waivers.toml" in line.text for line in lines)
+    assert failure_text(expired(Outcome.REGRESSED)).splitlines()[1].startswith("  a waiver expired on 2026-01-31")
+
+
+def test_a_duet_is_told_with_its_control_pairs_and_layout() -> None:
+    lines = texts(a_report(by_duet()))
+    assert any("regressed, 10 pairs" in text for text in lines)
+    assert f"Pairs were measured side by side against a control: {CONTROL}." in " ".join(" ".join(lines).split())
+    text = failure_text(by_duet())
+    for part in (
+        "limit +1.5 %, tolerance 3 %, MDE 3.1 %, 10 pairs with a control",
+        "confirmed by: 10 pairs side by side against a control: the same case, run by",
+        "  differs from the control:\n    dynamo.version: 1.4.0 → 1.4.2\n",
+    ):
+        assert part in text
+    alike = replace(a_duet(), control_provenance=by_duet().environment.provenance)  # type: ignore[union-attr]
+    assert "nothing that is recorded differs between the arms" in failure_text(by_duet(duet=alike))
+
+
+def test_a_suspect_that_the_pairs_have_cleared_is_not_in_the_way() -> None:
+    result = by_duet()
+    cleared = tuple(replace(cell, suspect=True) if cell.outcome is Outcome.UNCHANGED else cell for cell in result.verdict.cells)
+    assert "TTFT" not in failure_text(replace(result, verdict=replace(result.verdict, cells=cleared)))
+
+
+def test_at_most_three_suspicions_and_they_are_called_so() -> None:
+    text = failure_text(by_duet())
+    assert "look here first (suspicions, not findings):\n    decode: " in text
+    assert "load generator waited" not in text
+    assert "1 more in the" in text
+    assert "so suspect" not in text, "what differs is named once, by the suspicions"
+
+
+def test_rates_and_counts_are_shown_in_their_own_terms() -> None:
+    text = failure_text(of_rates())
+    assert "prefix_cache_hit_rate: 65.0 % → 61.9 %, −3.1 points [−4.0, −2.2]" in text
+    assert "server_preemptions: 3 requests → 5 requests, +2\n    tolerance none, it must be equal, 5 sessions of baseline" in text
+    assert "limit +0" not in text
+
+
+def test_an_inconclusive_case_says_what_would_decide_it() -> None:
+    said = " ".join(texts(a_report(by_duet(Outcome.INCONCLUSIVE, pairs=10))))
+    assert "10 of at most 20 were measured" in said
+
+
+def test_cells_that_could_not_have_shown_a_regression_are_counted() -> None:
+    assert "2 of 6 cells could not have shown" in " ".join(texts(underpowered()))
+    assert "could not have shown" not in " ".join(texts(a_regressed_sweep()))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_everything_at_once_keeps_to_the_width(width: int) -> None:
+    for text in texts(of_everything(), width=width, verbose=True):
+        assert text.startswith(WHOLE) or len(text) <= min(width, 100), text
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(min_size=1, max_size=60))
+def test_no_text_from_outside_steers_the_terminal(text: str) -> None:
+    waiver = replace(a_waiver(text), link=text, case=text, metric=text)
+    suspicion = Suspicion(what=text, sentence=text, name=text, text_before=text, text_now=text)
+    result = replace(
+        by_duet(duet=replace(a_duet(text), layout=text, control_provenance={text: text})),
+        suspicions=(suspicion,),
+        baseline_provenance={text: text},
+    )
+    result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,), reasons=(text,)))
+    shown = [*texts(a_report(result), width=60), *failure_text(result).split("\n")]
+    assert all(line.isprintable() for line in shown)
