@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
-from pytest_dynperf.verdict.duet_noise import CLEAR_QUANTILE, Estimate
+from pytest_dynperf.verdict.duet_noise import BLOCK, CLEAR_QUANTILE, Estimate
 from pytest_dynperf.verdict.noise import compare, minimum_detectable
 from pytest_dynperf.verdict.sequential import LOOKS
 
@@ -25,9 +25,12 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _BISECTIONS = 20  # of an interval as wide as the answer: to a millionth of it
 
 
-def detectable_by_duet(run_sd: float, pairs: int, tolerance: float) -> float | None:
-    """With runs that scatter by ``run_sd`` and a duet that may come to ``pairs``; ``None`` where it cannot reach its first look."""
-    return duet_mde(2 * run_sd**2, tolerance, pairs=pairs)
+def detectable_by_duet(run_sd: float, pairs: int, tolerance: float, *, deployment_sd: float = 0.0) -> float | None:
+    """With runs that scatter by ``run_sd`` and a duet that may come to ``pairs``; ``None`` where it cannot reach its first look.
+
+    ``deployment_sd`` is for blocks only: how far deployments scatter (:class:`~pytest_dynperf.verdict.run_noise.RunNoise`).
+    """
+    return duet_mde(2 * run_sd**2 + 2 * BLOCK * deployment_sd**2, tolerance, pairs=pairs)
 
 
 def duet_mde(variance: float, tolerance: float, *, pairs: int = LOOKS[-1]) -> float | None:
@@ -44,12 +47,12 @@ def duet_mde(variance: float, tolerance: float, *, pairs: int = LOOKS[-1]) -> fl
     return least if not variance else _found_with_power(math.sqrt(variance), tolerance, cap, least)
 
 
-def pairs_needed(run_sd: float, detect: float, tolerance: float) -> int | None:
+def pairs_needed(run_sd: float, detect: float, tolerance: float, *, deployment_sd: float = 0.0) -> int | None:
     """How many pairs a duet must be allowed so that 80 % of the regressions by ``detect`` (a fraction: .05) are found; ``None`` where
     even the last look is too early.
     """
     for pairs in LOOKS:
-        found = detectable_by_duet(run_sd, pairs, tolerance)
+        found = detectable_by_duet(run_sd, pairs, tolerance, deployment_sd=deployment_sd)
         if found is not None and found <= math.log1p(detect):
             return pairs
     return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from statistics import fmean, median, stdev
+from statistics import median
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
@@ -13,21 +12,26 @@ from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.scenario.expectation import Gate
 from pytest_dynperf.verdict.combine import of_case, unjudged
 from pytest_dynperf.verdict.detectable import duet_mde
-from pytest_dynperf.verdict.duet_noise import CLEAR_QUANTILE, Estimate, Finding, Look, replay, run_variance
+from pytest_dynperf.verdict.duet_noise import CLEAR_QUANTILE, Estimate, Finding, Look, all_of, replay
 from pytest_dynperf.verdict.judge import or_invalid
-from pytest_dynperf.verdict.scale import Reading, Ruler
+from pytest_dynperf.verdict.run_noise import RunNoise, noise_of, read, read_value, sessions_of
+from pytest_dynperf.verdict.scale import Ruler
 from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Scale, Verdict
+from pytest_dynperf.verdict.weigh import run_cv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_dynperf.baseline.document import Baseline, BaselineRun
-    from pytest_dynperf.measurement.measurement import Duet, Pair, Run
+    from pytest_dynperf.baseline.document import Baseline
+    from pytest_dynperf.measurement.measurement import Duet, Pair
     from pytest_dynperf.metrics.definition import Meaning
     from pytest_dynperf.scenario.expectation import Expectation
     from pytest_dynperf.verdict.terms import Terms
+
+BLOCKS = "blocks"
+"""The :attr:`Duet.layout` in which pairs share deployments by five."""
 
 _OUTCOMES = {Finding.REGRESSED: Outcome.REGRESSED, Finding.UNCHANGED: Outcome.UNCHANGED, Finding.OPEN: Outcome.INCONCLUSIVE}
 
@@ -96,11 +100,13 @@ def _decided(cell: CellVerdict, seen: _Seen) -> CellVerdict:
     if meaning is None or meaning.kind is Kind.COUNT or meaning.direction is Direction.NEITHER:
         return unjudged(_gate(cell), f"suspect, and {cell.cell.metric} is nothing that pairs can decide")
     ruler = Ruler(scale=cell.scale, sign=meaning.direction.sign, prior_sd=meaning.prior_sd)
-    sessions = _sessions(cell, seen.documents, meaning, ruler)
-    if not sessions:
+    noise = _noise(cell, seen.documents, meaning, ruler)
+    if noise is None:
         return unjudged(_gate(cell), "suspect, and no session tells how its runs scatter: the duet cannot decide")
     tolerance = _tolerance(cell, ruler)
-    look = replay([_difference(cell, pair, meaning, ruler) for pair in seen.pairs], run_variance(sessions), tolerance)
+    differences = [_difference(cell, pair, meaning, ruler) for pair in seen.pairs]
+    # Side by side the same two deployments serve all pairs.
+    look = replay(differences, noise.run, tolerance, deployment=noise.deployment if seen.duet.layout == BLOCKS else 0.0)
     if isinstance(look, Absent):
         return unjudged(_gate(cell), f"suspect, and the duet cannot decide: {look.reason}")
     if look is None:
@@ -108,36 +114,17 @@ def _decided(cell: CellVerdict, seen: _Seen) -> CellVerdict:
     return _shown(cell, seen, look, tolerance)
 
 
-def _sessions(cell: CellVerdict, documents: Sequence[Baseline], meaning: Meaning, ruler: Ruler) -> list[list[float]]:
-    """The runs of the documents that hold the cell, and those of the first session, on the scale. What cannot be read takes no part."""
-    found = []
-    for document in documents:
-        if document.units.get(meaning.id) != meaning.unit.value or len(document.runs) < MINIMUM_RUNS:
-            continue
-        readings = [_reading(cell, run, meaning, ruler) for run in document.runs]
-        numbers = [number for number in readings if not isinstance(number, Absent)]
-        if len(numbers) == len(readings):
-            found.append(numbers)
-    own = [_of_value(value, ruler) for value in cell.values]
-    numbers = [number for number in own if not isinstance(number, Absent)]
-    return [*found, numbers] if len(numbers) == len(own) >= MINIMUM_RUNS else found
-
-
-def _of_value(value: float, ruler: Ruler) -> float | Absent:
-    """A verdict keeps no parts: log odds are those of the rate itself, within half an event of what the parts would give."""
-    if ruler.scale is Scale.LOG_ODDS:
-        return ruler.sign * math.log(value / (1 - value)) if 0 < value < 1 else Absent("it has no log odds")
-    if ruler.scale is Scale.POINTS:
-        return ruler.sign * value
-    reading = Reading(value)
-    return ruler.read(reading) if reading.flaw is None else Absent(f"it {reading.flaw}")
+def _noise(cell: CellVerdict, documents: Sequence[Baseline], meaning: Meaning, ruler: Ruler) -> RunNoise | None:
+    own = all_of([read_value(value, ruler) for value in cell.values])
+    first = [] if isinstance(own, Absent) or len(own) < MINIMUM_RUNS else own
+    return noise_of(sessions_of(cell.cell, documents, meaning, ruler), first)
 
 
 def _tolerance(cell: CellVerdict, ruler: Ruler) -> float:
     """On the scale, at the baseline that the first session was judged by: known before the first pair."""
     if ruler.scale is not Scale.LOG_ODDS:
         return cell.tolerance
-    baseline = Absent("it has no baseline") if cell.baseline is None else _of_value(cell.baseline, ruler)
+    baseline = Absent("it has no baseline") if cell.baseline is None else read_value(cell.baseline, ruler)
     if isinstance(baseline, Absent):
         msg = f"{cell.cell} is compared by log odds, and its baseline of {cell.baseline} has none"
         raise TypeError(msg)
@@ -148,22 +135,12 @@ def _difference(cell: CellVerdict, pair: Pair, meaning: Meaning, ruler: Ruler) -
     """Candidate minus control, + is worse."""
     numbers = []
     for arm, run in (("candidate", pair.candidate), ("control", pair.control)):
-        number = _reading(cell, run, meaning, ruler)
+        number = read(cell.cell, run, meaning, ruler)
         if isinstance(number, Absent):
             return Absent(f"{arm} {run.name}: {number.reason}")
         numbers.append(number)
     candidate, control = numbers
     return candidate - control
-
-
-def _reading(cell: CellVerdict, run: Run | BaselineRun, meaning: Meaning, ruler: Ruler) -> float | Absent:
-    if cell.cell not in run.values:
-        return Absent(f"it has no {cell.cell}")
-    parts = run.parts.get(meaning.id) if meaning.kind is Kind.RATE else None
-    if meaning.kind is Kind.RATE and parts is None:
-        return Absent(f"it has no numerator and denominator of {meaning.id}")
-    reading = Reading(run.values[cell.cell], parts)
-    return ruler.read(reading) if reading.flaw is None else Absent(f"a value {reading.flaw}")
 
 
 def _too_few(measured: int, *, final: bool) -> str:
@@ -195,7 +172,7 @@ def _shown(cell: CellVerdict, seen: _Seen, look: Look, tolerance: float) -> Cell
         limit=found.limit(tolerance),
         mde=duet_mde(found.variance, tolerance, pairs=found.pairs if over else LOOKS[-1]),
         p_value=found.p_value,
-        run_cv=stdev(values) / fmean(values) if fmean(values) else None,
+        run_cv=run_cv(values),
         underpowered=False,
         reasons=(_reason(found, look.finding, final=seen.final),),
     )

@@ -12,7 +12,7 @@ from enum import Enum
 from statistics import fmean, median, variance
 from typing import TYPE_CHECKING
 
-from scipy.special import chdtri, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.verdict.sequential import LOOKS
@@ -24,6 +24,9 @@ LOOK_ALPHA = 0.0015
 """One-sided error of *regressed* at each look. Four looks come to .006 at most, together."""
 CLEAR_QUANTILE = 0.95
 """*Unchanged* needs this confidence that the effect is below the tolerance."""
+
+BLOCK = 5
+"""Pairs that share their deployments where candidate and control cannot be deployed side by side."""
 
 _PRIOR_WEIGHT = 10  # the noise that the sessions show counts like ten degrees of freedom more: five pairs alone say little of their own
 _CLIP_WIDTH = 2.5
@@ -79,28 +82,17 @@ def degrees(pairs: int) -> int:
     return pairs - 1 + _PRIOR_WEIGHT
 
 
-def run_variance(sessions: Sequence[Sequence[float]]) -> float:
-    """The variance of one run, from the runs of sessions (at least two in each): the median over the sessions, so one wild session does
-    not count.
+def estimate(differences: Sequence[float], run: float, *, deployment: float = 0.0) -> Estimate:
+    """From at least two differences. ``run`` is the variance of one run as sessions show it, and a difference has that of two.
 
-    The median of sample variances lies below the variance: each is divided by the median of chi square over its degrees of freedom, .693
-    for three runs.
-
-    :raises ValueError: without sessions, or for a session of fewer than two runs.
+    ``deployment`` is the variance of what a deployment does to all of its runs, where the pairs come in blocks of five, each with
+    deployments of its own: the pairs of a block share it, so it does not shrink with pairs but with blocks.
     """
-    if not sessions or any(len(runs) < 2 for runs in sessions):
-        msg = "the noise of a run needs a session, and two runs in every session"
-        raise ValueError(msg)
-    return median(variance(runs) * (len(runs) - 1) / float(chdtri(len(runs) - 1, 0.5)) for runs in sessions)
-
-
-def estimate(differences: Sequence[float], within: float) -> Estimate:
-    """From at least two differences; ``within`` is the variance of one run (:func:`run_variance`), and a difference has that of two."""
     kept = clipped(differences)
     count = len(kept)
     return Estimate(
         effect=fmean(kept),
-        variance=(2 * within * _PRIOR_WEIGHT + (count - 1) * variance(kept)) / degrees(count),
+        variance=(2 * run * _PRIOR_WEIGHT + (count - 1) * variance(kept)) / degrees(count) + 2 * BLOCK * deployment,
         pairs=count,
     )
 
@@ -120,7 +112,7 @@ class Look:
     finding: Finding
 
 
-def replay(differences: Sequence[float | Absent], within: float, tolerance: float) -> Look | Absent | None:
+def replay(differences: Sequence[float | Absent], run: float, tolerance: float, *, deployment: float = 0.0) -> Look | Absent | None:
     """Look after 5, 10, 15, 20 pairs; the first look that finds something ends it, and what was measured later does not count.
 
     ``None`` before the first look. Absent where a look meets a pair without a value, or could not but meet it.
@@ -129,18 +121,19 @@ def replay(differences: Sequence[float | Absent], within: float, tolerance: floa
     for count in LOOKS:
         if count > len(differences):
             break
-        numbers = _numbers(differences[:count])
+        numbers = all_of(differences[:count])
         if isinstance(numbers, Absent):
             return numbers
-        found = estimate(numbers, within)
+        found = estimate(numbers, run, deployment=deployment)
         last = Look(estimate=found, finding=found.finding(tolerance))
         if last.finding is not Finding.OPEN:
             return last
-    rest = _numbers(differences[: LOOKS[-1]])
+    rest = all_of(differences[: LOOKS[-1]])
     return rest if isinstance(rest, Absent) else last
 
 
-def _numbers(differences: Sequence[float | Absent]) -> list[float] | Absent:
+def all_of(differences: Sequence[float | Absent]) -> list[float] | Absent:
+    """All, or the first that is absent."""
     numbers: list[float] = []
     for difference in differences:
         if isinstance(difference, Absent):

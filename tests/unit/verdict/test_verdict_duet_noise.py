@@ -1,0 +1,168 @@
+"""The arithmetic of a duet: one by hand, and what a wrong constant would change."""
+
+from __future__ import annotations
+
+import math
+from statistics import pvariance
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_dynperf.quantity import Absent
+from pytest_dynperf.verdict import duet_noise
+from pytest_dynperf.verdict.duet_noise import Estimate, Finding, Look, clipped, estimate, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOLERANCE = 0.03
+RUN = 1e-4 / math.log(2)  # the unbiased variance of a run where the median session has 1e-4
+FIVE = (0.04, 0.05, 0.06, 0.05, 0.20)
+
+differences = st.lists(st.floats(-0.3, 0.3), min_size=20, max_size=20)
+
+
+def looked(values: tuple[float, ...] | list[float], run: float = RUN, tolerance: float = TOLERANCE) -> Look:
+    look = replay(values, run, tolerance)
+    assert isinstance(look, Look)
+    return look
+
+
+def by_hand() -> None:
+    """Five pairs. Median .05, MAD .01: the last is clipped at .05 + 2.5 · 1.4826 · .01 = .087065."""
+    found = estimate(FIVE, RUN)
+    assert found.pairs == 5
+    assert found.effect == pytest.approx(0.057413)
+    # (20 · 1.442695e-4 + 4 · 3.247628e-4) / 14, of the clipped ones
+    assert found.variance == pytest.approx(2.9888868e-4)
+    assert found.standard_error == pytest.approx(0.0077316062)
+    assert found.limit(TOLERANCE) == pytest.approx(0.0276996624)  # t(.9985, 14) = 3.582653
+    assert found.effect - found.margin(0.95) == pytest.approx(0.0437952446)  # t(.95, 14) = 1.761310
+    assert found.p_value == pytest.approx(1.6116484e-6)
+    assert found.finding(TOLERANCE) is Finding.REGRESSED
+
+
+def only_at_looks() -> None:
+    """Six pairs would decide what five leave open."""
+    open_at_five = (0.0, 0.05, 0.06, 0.05, 0.01)
+    assert looked(open_at_five, RUN * 4).finding is Finding.OPEN
+    six = looked((*open_at_five, *(0.2,) * 4), RUN * 4)
+    assert (six.finding, six.estimate.pairs) == (Finding.OPEN, 5)
+
+
+def test_five_pairs_by_hand() -> None:
+    by_hand()
+    only_at_looks()
+
+
+def test_unchanged_needs_more_than_a_small_effect() -> None:
+    # se = sqrt((20 · RUN) / 14 / 5): .0064; 1.7613 se = .0113
+    assert looked((0.0,) * 5).finding is Finding.UNCHANGED
+    assert looked((0.018,) * 5).finding is Finding.UNCHANGED
+    assert looked((0.0190,) * 5).finding is Finding.OPEN
+    assert looked((-0.5,) * 5).finding is Finding.UNCHANGED
+
+
+def test_a_change_below_half_of_the_tolerance_is_never_regressed() -> None:
+    for count in (5, 20):
+        assert looked((0.0149,) * count, 1e-9).finding is Finding.UNCHANGED
+        assert looked((0.0151,) * count, 1e-9).finding is Finding.REGRESSED
+
+
+def test_no_noise_at_all() -> None:
+    for effect, p in ((0.02, 0.0), (0.0, 0.5), (-0.02, 1.0)):
+        assert Estimate(effect=effect, variance=0.0, pairs=5).p_value == p
+    assert looked((0.02,) * 5, 0.0).finding is Finding.REGRESSED
+    assert looked((0.0,) * 5, 0.0).finding is Finding.UNCHANGED
+
+
+def test_pairs_that_agree_do_not_clip_the_others_to_nothing() -> None:
+    assert clipped([0.0, 0.0, 0.0, 0.005, 0.2]) == pytest.approx([0.0, 0.0, 0.0, 0.005, 0.0075])
+
+
+def test_looks_are_five_pairs_apart_and_the_first_that_finds_something_counts() -> None:
+    assert replay(FIVE[:4], RUN, TOLERANCE) is None
+    assert looked(FIVE).estimate.pairs == 5
+    assert looked((*(0.02, 0.03) * 10,), RUN * 9).estimate.pairs == 20
+    assert looked((*FIVE, *(-1.0,) * 15)).finding is Finding.REGRESSED
+    assert looked((*(0.0,) * 5, *(1.0,) * 15)).finding is Finding.UNCHANGED
+    assert looked((*(0.02, 0.03) * 10, *(9.0,) * 30), RUN * 9).estimate.pairs == 20
+
+
+def test_pairs_of_a_block_share_their_deployments() -> None:
+    side, blocks = (estimate(FIVE * 4, RUN, deployment=deployment) for deployment in (0.0, 4e-4))
+    # Four blocks: the variance of the mean grows by 2 · 4e-4 / 4.
+    assert blocks.standard_error**2 - side.standard_error**2 == pytest.approx(2e-4)
+    assert blocks.effect == side.effect
+
+
+@pytest.mark.parametrize("at", [3, 6])
+def test_a_pair_without_a_value_is_absent_unless_an_earlier_look_decided(at: int) -> None:
+    hole = Absent("candidate pair-4: it has no number")
+    values: list[float | Absent] = [0.019] * 7
+    values[at] = hole
+    assert replay(values, RUN, TOLERANCE) is hole
+    decided: list[float | Absent] = [*FIVE, 0.0, hole]
+    assert isinstance(replay(decided, RUN, TOLERANCE), Look)
+    beyond: list[float | Absent] = [*(0.02, 0.03) * 10, hole]
+    assert isinstance(replay(beyond, RUN * 9, TOLERANCE), Look)
+
+
+@given(differences)
+def test_turning_the_arms_round_turns_the_sign(values: list[float]) -> None:
+    there, back = estimate(values, RUN), estimate([-value for value in values], RUN)
+    assert back.effect == -there.effect
+    assert back.variance == pytest.approx(there.variance)
+
+
+@given(differences, st.randoms(use_true_random=False))
+def test_the_order_of_pairs_within_a_look_does_not_matter(values: list[float], random: object) -> None:
+    other = []
+    for start in range(0, 20, 5):
+        block = values[start : start + 5]
+        random.shuffle(block)  # type: ignore[attr-defined]
+        other += block
+    assert looked(values) == looked(other)
+
+
+@given(differences, st.integers(5, 20))
+def test_more_pairs_never_change_what_a_look_has_decided(values: list[float], count: int) -> None:
+    early, late = looked(values[:count]), looked(values)
+    if early.finding is not Finding.OPEN:
+        assert late == early
+    assert late.estimate.pairs >= early.estimate.pairs
+
+
+@given(differences, st.floats(0.0, 0.2))
+def test_a_worse_candidate_is_never_judged_better(values: list[float], worse: float) -> None:
+    """All pairs worse by the same: the scatter stays, the effect grows."""
+    rank = {Finding.UNCHANGED: 0, Finding.OPEN: 1, Finding.REGRESSED: 2}
+    for count in (5, 10, 15, 20):
+        before, after = (estimate([value + by for value in values[:count]], RUN) for by in (0.0, worse))
+        assert after.effect == pytest.approx(before.effect + worse, abs=1e-9)
+        if worse > 1e-6:
+            assert rank[after.finding(TOLERANCE)] >= rank[before.finding(TOLERANCE)]
+            assert after.p_value <= before.p_value + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "defect", "check"),
+    [
+        ("LOOK_ALPHA", 0.003, by_hand),
+        ("CLEAR_QUANTILE", 0.5, test_unchanged_needs_more_than_a_small_effect),
+        ("variance", pvariance, by_hand),
+        ("_CLIP_WIDTH", math.inf, by_hand),
+        ("_NORMAL_MAD", 1.0, by_hand),
+        ("_LEAST_MAD", 0.0, test_pairs_that_agree_do_not_clip_the_others_to_nothing),
+        ("_PRIOR_WEIGHT", 4, by_hand),
+        ("LOOKS", tuple(range(5, 21)), only_at_looks),
+        ("BLOCK", 1, test_pairs_of_a_block_share_their_deployments),
+    ],
+)
+def test_a_planted_defect_is_seen(name: str, defect: object, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    check()
+    monkeypatch.setattr(duet_noise, name, defect)
+    with pytest.raises(AssertionError):
+        check()
