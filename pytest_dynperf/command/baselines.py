@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="Exit codes: 0 done, 1 something was refused or could not be read, 2 usage error.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(metavar="WHAT", required=True)
+    commands = parser.add_subparsers(metavar="WHAT", required=True, parser_class=baselines_collect.PARSER)
     _add_list(commands)
     _add_show(commands)
     _add_diff(commands)

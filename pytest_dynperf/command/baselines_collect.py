@@ -36,12 +36,29 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run 'pytest SUITE --update-baselines' N times, each in a process of its own with a fresh deployment, so that the "
         "store knows how far sessions lie apart. It stops at the first session that is red: its output says why. Arguments after -- go "
         "to pytest. 1 where a session was red.",
+        usage="dynperf baselines collect [-h] [--sessions N] SUITE [-- ARGUMENT ...]",
         allow_abbrev=False,
     )
     parser.add_argument("suite", metavar="SUITE", help="what pytest is to run, such as suites/concurrency_sweep")
     parser.add_argument("--sessions", type=_at_least_one, default=10, metavar="N", help="how many sessions (default: %(default)s)")
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="passed to pytest, such as --gpu=h100")
-    parser.set_defaults(run=run_collect)
+    parser.set_defaults(run=run_collect, arguments=[])
+
+
+class Passing(argparse.ArgumentParser):
+    """Keeps what stands after ``--`` for ``collect`` as it is. As a positional argument it would not be found behind an option."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """As the class above."""
+        own = list(sys.argv[1:] if args is None else args)
+        if self.get_default("run") is not run_collect or "--" not in own:
+            return super().parse_known_args(own, namespace)
+        place = own.index("--")
+        found, unknown = super().parse_known_args(own[:place], namespace)
+        found.arguments = own[place + 1 :]
+        return found, unknown
+
+
+PARSER: type[argparse.ArgumentParser] = Passing
 
 
 def _at_least_one(text: str) -> int:
