@@ -107,6 +107,7 @@ class Perf:
 
     def _result(self, judged: Judged) -> CaseResult:
         from pytest_dynperf.report.session_report import CaseResult
+        from pytest_dynperf.session.judging import suspicions_of
 
         measured = self._measured
         fresh = judged.confirmation
@@ -125,6 +126,7 @@ class Perf:
             records=(*(measured.records if measured else ()), *(fresh.records if fresh else ()), *judged.records),
             logs=tuple(dict.fromkeys((*(measured.logs if measured else ()), *(fresh.logs if fresh else ()), *judged.logs))),
             duet=judged.duet,
+            suspicions=suspicions_of(judged, measured),
             prior_sd=judged.terms.prior_sd,
             duet_possible=judged.terms.duet,
         )

@@ -29,7 +29,7 @@ from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.control import control_of, parse_control
 from pytest_dynperf.session.deployments import with_gpu_count
-from pytest_dynperf.session.duet import OpenDuet, close, layout_of, measure_pairs
+from pytest_dynperf.session.duet import OpenDuet, close, cost_of, layout_of, measure_pairs
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
 from pytest_dynperf.session.plan import START_S
 from pytest_dynperf.session.prompts import prompt_source
@@ -186,7 +186,8 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
     terms = terms_for(settings.baselines, measured.environment, duet=control is not None)
     verdict, documents = first_look(case, measured, settings.baselines, terms)
-    judged = Judged(verdict=verdict, confirmation=None, baseline_provenance=documents[-1].provenance if documents else {}, terms=terms)
+    provenance = documents[-1].provenance if documents else {}
+    judged = Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance, terms=terms, documents=documents)
     if next_step(verdict, _possible(control)).step is Step.ENOUGH:
         return judged
     if control is None:
@@ -245,7 +246,8 @@ def _by_duet(
         while (ask := next_step(verdict, Possible(pairs=LOOKS[-1]), measured_pairs=len(duet.pairs))).step is Step.PAIRS:
             missing, done = ask.pairs - len(duet.pairs), len(duet.pairs)
             each_s = (conduct.budget.spent_s - begun_s) / done if done else 0.0
-            refused = conduct.budget.refusal(missing * each_s or _expected_s(case, measured, 2 * missing, starts=2))
+            runs, starts = cost_of(duet.layout, missing)
+            refused = conduct.budget.refusal(each_s * runs / 2 or _expected_s(case, measured, runs, starts=starts))
             if refused is not None:
                 break
             with conduct.budget.spending():

@@ -54,8 +54,8 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlArm:
-    """The control of one case: ``case`` is the candidate's with the control's topology and without overrides of its own, ``words`` say what
-    it is. ``versions`` are those that must be found where it is deployed, by their names in provenance (``ai-dynamo.version``).
+    """The control of one case: ``case`` is the candidate's with the topology and the overrides of the control, ``words`` say what it is.
+    ``versions`` are those that must be found where it is deployed, by their names in provenance (``ai-dynamo.version``).
     """
 
     case: Case
@@ -176,20 +176,23 @@ def control_of(control: Control, case: Case, newest: Baseline | None) -> Control
     """
     if control.endpoint_url is not None:
         return ControlArm(
-            case=replace(case, overrides=()),
+            case=case,
             words=f"the server at {control.endpoint_url}, of which nothing but its model could be checked",
             endpoint_url=control.endpoint_url,
         )
-    topology, versions, parts = case.topology, dict[str, str](), ["the same case"]
+    topology, versions, parts, overrides = case.topology, dict[str, str](), ["the same case"], case.overrides
     if control.baseline:
         topology, versions = _recorded(case, newest), _versions(newest)
+        overrides = tuple(text for text in overrides if not text.strip().startswith("topology."))
         parts = [f"the case as its newest baseline ({_named(newest)}) was deployed"]
     if control.python is not None:
         parts.append(f"run by {control.python}")
     if control.overrides:
         topology = _applied(topology, control.overrides)
         parts.append(f"with {'; '.join(override.option for override in control.overrides)}")
-    return ControlArm(case=replace(case, topology=topology, overrides=()), words=", ".join(parts), python=control.python, versions=versions)
+    overrides += tuple(override.option for override in control.overrides)
+    own = replace(case, topology=topology, overrides=overrides)
+    return ControlArm(case=own, words=", ".join(parts), python=control.python, versions=versions)
 
 
 def _named(newest: Baseline | None) -> str:

@@ -3,7 +3,7 @@
 ::
 
     side by side  both run throughout; per pair one run of each, one right after the other, which first is drawn from the session's seed
-    blocks        one at a time: 5 runs of the candidate, 10 of the control, 5 of the candidate, with a restart at each change (ABBA)
+    blocks        one at a time, in the order ABBA: 5 runs of the candidate, twice 5 of the control, 5 of the candidate, a deployment each
 
 Both runs of a pair ask for the same at the same times; no two pairs do. Each run has its warm-up, and one arm measures at a time. How a
 run is measured arrives as an argument, as does what is known of a deployment.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE, BLOCKS = "side by side", "blocks"
 BLOCK = 5
-"""Runs of the candidate before and after those of the control, in blocks."""
+"""Runs that share a deployment, in blocks. What a deployment does to its runs does not cancel there, so it must not be one for too many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +105,14 @@ def layout_of(asked: str, candidate: Topology, control: ControlArm, *, gpus: int
         msg = f"--dynperf-control-layout=side-by-side needs {needed} GPUs for both arms, found {gpus}: leave the option out, or take blocks"
         raise DeploymentError(msg)
     return SIDE_BY_SIDE if fits and asked != "blocks" else BLOCKS
+
+
+def cost_of(layout: str, pairs: int) -> tuple[int, int]:
+    """How many runs ``pairs`` more pairs are, and how many deployments have to start for them."""
+    if layout == SIDE_BY_SIDE:
+        return 2 * pairs, 2
+    cycles = -(-pairs // (2 * BLOCK))
+    return cycles * 4 * BLOCK, cycles * 4
 
 
 def measure_pairs(duet: OpenDuet, goal: int) -> None:
@@ -241,15 +249,12 @@ def _one_cycle(duet: OpenDuet) -> None:
     before, after = numbers[:BLOCK], numbers[BLOCK:]
     runs: dict[tuple[str, int], Run] = {}
     bad: list[tuple[str, int, Run]] = []
-    _block(duet, "candidate", _candidate(duet), before, runs=runs, bad=bad)
-    if not duet.problems:
-        _note_logs(duet)
-        duet.deployments.discard()
-        _block(duet, "control", _control(duet), numbers, runs=runs, bad=bad)
-    if not duet.problems:
-        _note_logs(duet)
-        duet.deployments.discard_control()
-        _block(duet, "candidate", _candidate(duet), after, runs=runs, bad=bad)
+    for arm, block in (("candidate", before), ("control", before), ("control", after), ("candidate", after)):
+        if not duet.problems:
+            _note_logs(duet)
+            duet.deployments.discard()
+            duet.deployments.discard_control()
+            _block(duet, arm, _candidate(duet) if arm == "candidate" else _control(duet), block, runs=runs, bad=bad)
     for arm, number, run in bad:
         partner = runs.get(("control" if arm == "candidate" else "candidate", number))
         if partner is not None:

@@ -11,6 +11,7 @@ from pytest_dynperf.baseline.proposal import binding_key
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.verdict.judge import invalid, judge
+from pytest_dynperf.verdict.suspect import suspicions
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS, Terms
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.environment import Environment
     from pytest_dynperf.measurement.measurement import Duet, Measurement
     from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.verdict.suspicion import Suspicion
     from pytest_dynperf.verdict.verdict import Verdict
 
 
@@ -42,9 +44,26 @@ class Judged:
     confirmation: Measured | None
     baseline_provenance: Mapping[str, str]
     terms: Terms = CATALOGUE_TERMS
+    documents: tuple[Baseline, ...] = ()
     duet: Duet | None = None
     records: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+
+
+def suspicions_of(judged: Judged, measured: Measured | None) -> tuple[Suspicion, ...]:
+    """Where a regression may come from, by the measurement that decided it."""
+    decisive = judged.confirmation or measured
+    if decisive is None or decisive.environment is None:
+        return ()
+    return suspicions(
+        judged.verdict,
+        decisive.measurement,
+        judged.documents,
+        provenance=decisive.environment.provenance,
+        baseline_provenance=judged.baseline_provenance,
+        duet=judged.duet,
+        terms=judged.terms,
+    )
 
 
 def terms_for(baselines: Path, environment: Environment | None, *, duet: bool) -> Terms:
