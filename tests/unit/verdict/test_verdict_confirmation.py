@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from pytest_dynperf.baseline.found import Found
-from pytest_dynperf.measurement.measurement import Measurement
+from pytest_dynperf.measurement.measurement import Distribution, Measurement
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.scenario.expectation import Gate
+from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.judge import judge
 from pytest_dynperf.verdict.sequential import Step, next_step
-from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from pytest_dynperf.verdict.terms import Terms
+from pytest_dynperf.verdict.verdict import Outcome, Scale, Verdict
 from tests.fakes.observations import EXPECTATION, ITL, KEY, THROUGHPUT, TTFT, document_of, measurement_of
 
 SHOWN = Cell("request_latency.v1", "p50")
@@ -136,3 +137,42 @@ def test_invalid_beside_suspect_still_asks_and_the_worse_wins() -> None:
     assert next_step(suspect).step is Step.FRESH_SESSION
     assert both(suspect, measured(itl=1.2)).outcome is Outcome.REGRESSED
     assert both(suspect, measured()).outcome is Outcome.INVALID
+
+
+def test_terms_reach_the_second_look() -> None:
+    suspect = first(itl=1.2)
+    loud = Terms(prior_sd={ITL.metric: 0.5})
+    assert confirm(suspect, measured(itl=1.2), DOCUMENTS, EXPECTED).outcome is Outcome.REGRESSED
+    assert confirm(suspect, measured(itl=1.2), DOCUMENTS, EXPECTED, terms=loud).outcome is Outcome.INCONCLUSIVE
+    nothing = confirm(suspect, measured(itl=1.2), DOCUMENTS, EXPECTED, terms=Terms(meanings={}))
+    assert nothing.outcome is Outcome.INVALID
+    assert "there is no metric" in nothing.reasons[0]
+
+
+def test_a_suspect_rate_is_decided_in_its_scale() -> None:
+    hits = Cell("prefix_cache_hit_rate.v1", "value")
+    documents = tuple(document_of({hits: (0.6,) * 3}, number=number) for number in range(10))
+    expectation = Expectation(gates=(Gate(cell=hits, tolerance=0.03),))
+    suspect = judge(measurement_of({hits: (0.5,) * 3}), Found(documents=documents), expectation, key=KEY)
+    fallen, back, gone = (
+        confirm(suspect, measurement_of({hits: (value,) * 3}), documents, expectation).cells[0] for value in (0.5, 0.58, 0.02)
+    )
+    assert (fallen.outcome, fallen.scale) == (Outcome.REGRESSED, Scale.LOG_ODDS)
+    assert (back.outcome, back.scale) == (Outcome.INCONCLUSIVE, Scale.LOG_ODDS)
+    assert (gone.outcome, gone.scale) == (Outcome.REGRESSED, Scale.POINTS)
+
+
+def test_a_suspect_tail_of_which_the_fresh_session_has_too_few_values_does_not_fall_out_of_the_case() -> None:
+    tail = Cell(TTFT.metric, "p95")
+    many = {TTFT.metric: Distribution(n=100, mean=1, sd_log=None, minimum=1, maximum=1, percentiles={})}
+    few = {TTFT.metric: replace(many[TTFT.metric], n=99)}
+    document = document_of({**GOOD, tail: (1.0,) * 3})
+    documents = (replace(document, runs=tuple(replace(run, distributions=many) for run in document.runs)),) * 10
+    expectation = replace(EXPECTATION, gates=(*EXPECTATION.gates, Gate(cell=tail, tolerance=0.05)))
+    slow = measurement_of({**GOOD, tail: (2.0,) * 3})
+    enough, short = (replace(slow, runs=tuple(replace(run, distributions=known) for run in slow.runs)) for known in (many, few))
+    suspect = judge(enough, Found(documents=documents), expectation, key=KEY)
+    assert confirm(suspect, enough, documents, expectation).outcome is Outcome.REGRESSED
+    verdict = confirm(suspect, short, documents, expectation)
+    assert verdict.outcome is Outcome.INVALID
+    assert "cannot decide: p95 needs 100" in verdict.reasons[0]

@@ -9,13 +9,14 @@ import pytest
 
 from pytest_dynperf.baseline.found import Found
 from pytest_dynperf.measurement.measurement import Measurement
-from pytest_dynperf.metrics.catalogue import CATALOGUE, statistics
-from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.metrics.catalogue import CATALOGUE, MEANINGS, statistics
+from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.verdict.combine import worst
 from pytest_dynperf.verdict.judge import invalid, judge
 from pytest_dynperf.verdict.sequential import Step, next_step
+from pytest_dynperf.verdict.terms import Terms
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
 from tests.fakes.observations import EXPECTATION, ITL, KEY, THROUGHPUT, TTFT, document_of, measurement_of
 
@@ -93,14 +94,18 @@ def test_improved(cell: Cell) -> None:
     assert "--update-baselines" in verdict.reasons[0]
 
 
-@pytest.mark.parametrize("definition", [d for d in CATALOGUE.values() if d.direction is not Direction.NEITHER], ids=lambda d: d.name)
+DISTANT = [d for d in CATALOGUE.values() if d.direction is not Direction.NEITHER and d.kind is not Kind.COUNT]
+"""Metrics that are compared by distance; counts are in the tests of ``exact``."""
+
+
+@pytest.mark.parametrize("definition", DISTANT, ids=lambda d: d.name)
 @pytest.mark.parametrize("factor", [2.0, 0.5])
 def test_worsening_any_metric_is_suspect_and_never_improved(definition: MetricDefinition, factor: float) -> None:
     worse = factor > 1 if definition.name not in HIGHER else factor < 1
     cell = Cell(definition.id, statistics(definition)[0])
     expectation = Expectation(gates=(Gate(cell=cell, tolerance=0.03),))
-    found = Found(documents=(document_of({cell: (1.0, 1.0, 1.0)}),))
-    verdict = judged(measurement_of({cell: (factor,) * 3}), found, expectation)
+    found = Found(documents=tuple(document_of({cell: (0.4,) * 3}, number=number) for number in range(3)))
+    verdict = judged(measurement_of({cell: (0.4 * factor,) * 3}), found, expectation)
     assert verdict.outcome is (Outcome.INCONCLUSIVE if worse else Outcome.IMPROVED)
     assert verdict.cells[0].suspect is worse
 
@@ -200,6 +205,7 @@ INVALID: dict[str, tuple[Measurement, Found, Expectation, str]] = {
     "unknown statistic": (measurement_of(GOOD), FOUND, gates(Cell(TTFT.metric, "p42")), "not computed"),
     "no direction": (measurement_of(GOOD), FOUND, gates(Cell("output_sequence_length.v1", "p50")), "no worse direction"),
     "tolerance": (measurement_of(GOOD), FOUND, Expectation(gates=(Gate(cell=TTFT, tolerance=float("nan")),)), "tolerance of nan"),
+    "exact magnitude": (measurement_of(GOOD), FOUND, Expectation(gates=(Gate(cell=TTFT, tolerance=0.03, exact=True),)), "only a count"),
     "negative tolerance": (measurement_of(GOOD), FOUND, Expectation(gates=(Gate(cell=TTFT, tolerance=-0.03),)), "tolerance"),
 }
 
@@ -264,6 +270,52 @@ def test_absent_and_not_decisive_is_left_out() -> None:
     assert verdict.outcome is Outcome.UNCHANGED
     assert verdict.cells[3].outcome is Outcome.INVALID
     assert "does not count" in verdict.cells[3].reasons[0]
+
+
+# ---- terms
+
+
+def test_meanings_come_from_the_terms() -> None:
+    """A metric that the catalogue does not know, and one whose definition in a file is another."""
+    foreign = Cell("cache_misses.v3", "value")
+    meaning = replace(MEANINGS[THROUGHPUT.metric], id=foreign.metric, direction=Direction.LOWER_IS_BETTER, prior_sd=0.01)
+    document = replace(document_of({THROUGHPUT: (1.0,) * 3}), units={foreign.metric: meaning.unit.value})
+    documents = tuple(replace(document, runs=tuple(replace(run, values={foreign: 100.0}) for run in document.runs)) for _ in range(10))
+    terms = Terms(meanings={foreign.metric: meaning})
+    worse, better = (
+        judge(measurement_of({foreign: (value,) * 3}), Found(documents=documents), gates(foreign), key=KEY, terms=terms)
+        for value in (120.0, 80.0)
+    )
+    assert (worse.outcome, worse.cells[0].suspect, better.outcome) == (Outcome.INCONCLUSIVE, True, Outcome.IMPROVED)
+    assert judged(measurement_of({foreign: (120.0,) * 3}), Found(documents=documents), gates(foreign)).outcome is Outcome.INVALID
+    unknown = judge(measurement_of(GOOD), FOUND, EXPECTATION, key=KEY, terms=terms)
+    assert "there is no metric" in unknown.reasons[0]
+
+
+def test_the_platforms_own_history_stands_in_for_the_prior() -> None:
+    quiet, loud = (
+        judge(scaled(TTFT, 1.06), FOUND, EXPECTATION, key=KEY, terms=Terms(prior_sd={TTFT.metric: prior})).cells[2] for prior in (0.01, 0.2)
+    )
+    assert (quiet.suspect, loud.suspect) == (True, False)
+    assert loud.mde is not None
+    assert quiet.mde is not None
+    assert loud.mde > quiet.mde
+
+
+@pytest.mark.parametrize("prior", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_prior_that_says_nothing_is_invalid(prior: float) -> None:
+    verdict = judge(measurement_of(GOOD), FOUND, EXPECTATION, key=KEY, terms=Terms(prior_sd={TTFT.metric: prior}))
+    assert verdict.outcome is Outcome.INVALID
+    assert "prior" in verdict.reasons[0]
+
+
+def test_where_a_control_can_run_the_screen_is_stricter() -> None:
+    # One session: se = .04 √2; t(.80, 4) = .941 and t(.75, 4) = .741, of which only the latter lies below log 1.05 = .0488
+    found = Found(documents=FOUND.documents[:1])
+    alone, duet = (judge(scaled(TTFT, 1.05), found, EXPECTATION, key=KEY, terms=Terms(duet=value)).cells[2] for value in (False, True))
+    assert (alone.suspect, duet.suspect) == (False, True)
+    assert alone.limit == pytest.approx(0.941 * 0.0565685, abs=3e-5)
+    assert duet.limit == pytest.approx(0.741 * 0.0565685, abs=3e-5)
 
 
 # ---- many to one
