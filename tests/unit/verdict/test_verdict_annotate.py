@@ -65,8 +65,8 @@ def survivors(*p_values: float) -> list[int]:
 
 
 def test_a_textbook_example() -> None:
-    """Benjamini and Hochberg 1995, m = 15: at q = .05 the first four survive. At .10 the ninth, .0459, lies below its line of .06, and no later one
-    below its own.
+    """Benjamini and Hochberg 1995, m = 15: at q = .05 the first four survive. At .10 the ninth, .0459, lies below its line of .06, and none
+    after it does.
     """
     p_values = (0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0)
     assert survivors(*p_values) == list(range(9))
