@@ -76,7 +76,7 @@ def a_run(name: str, values: Mapping[Cell, float], *, problems: tuple[str, ...] 
         certificate=a_certificate(),
         witness={"nats.in_msgs": 1234.0},
         problems=problems,
-        parts={"kv_cache_hit_rate.v1": (60.0, 100.0)},
+        parts={"prefix_cache_hit_rate.v1": (60.0, 100.0)},
     )
 
 
