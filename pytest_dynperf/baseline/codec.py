@@ -82,7 +82,8 @@ def encode(baseline: Baseline) -> str:
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+    """Whole numbers stay what they are: a count is compared exactly."""
+    return value if float(value).is_integer() else float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
 
 
 def _metric_to_json(metric: str, unit: str, baseline: Baseline) -> dict[str, object]:

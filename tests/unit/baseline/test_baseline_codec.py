@@ -16,6 +16,7 @@ from pytest_dynperf.baseline.document import Baseline, BaselineRun
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.measurement.measurement import Distribution
 from pytest_dynperf.metrics.catalogue import CATALOGUE, cells
+from pytest_dynperf.metrics.definition import Cell
 from tests.fakes.observations import ITL, THROUGHPUT, TTFT, document_of
 
 if TYPE_CHECKING:
@@ -212,3 +213,10 @@ def test_parts_are_not_rounded() -> None:
     run = replace(DOCUMENT.runs[0], parts={TTFT.metric: (999998.0, 1000000.0)})
     document = replace(DOCUMENT, runs=(run, *DOCUMENT.runs[1:]))
     assert decode(encode(document), file=FILE).runs[0].parts == {TTFT.metric: (999998.0, 1000000.0)}
+
+
+def test_a_count_is_not_rounded() -> None:
+    count = Cell("kvbm_matched_tokens.v1", "value")
+    document = document_of({count: (1234567.0,) * 3, TTFT: (0.0501234567,) * 3})
+    found = decode(encode(document), file=FILE).runs[0].values
+    assert found == {count: 1234567.0, TTFT: 0.050123}
