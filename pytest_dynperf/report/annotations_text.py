@@ -25,8 +25,8 @@ _NOTABLE = 0.02
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """A shift of the whole session. ``sentence`` says it. ``with_it`` and ``beyond`` name the regressed cells: those that are no more than
-    the shift, and those that stay above half of their tolerance once it is subtracted (rates and counts among them, which a slower machine
-    does not explain). ``advice`` is what to look at, ``note`` what it does not mean.
+    the shift, and those that stay above half of their tolerance once it is subtracted. ``advice`` is what to look at, ``note`` what it
+    does not mean.
     """
 
     sentence: str
@@ -41,23 +41,16 @@ def shift(report: SessionReport) -> Shift | None:
     annotations = report.annotations
     if annotations is None or annotations.shift is None:
         return None
-    amount = math.expm1(abs(annotations.shift)) * 100
-    worse = annotations.shift > 0
-    sign = 1 if worse else -1
-    cells = [cell for result in report.results for cell in result.verdict.cells if cell.scale is Scale.LOG]
-    moved = sum(cell.delta is not None and cell.delta * sign > _NOTABLE for cell in cells)
+    cells = [cell for result in report.results for cell in result.verdict.cells if cell.scale is Scale.LOG and not cell.pairs]
+    deltas = [cell.delta for cell in cells if cell.delta is not None]
     regressed = [(result, cell) for result in report.results for cell in result.verdict.cells if cell.outcome is Outcome.REGRESSED]
-    explained = [
-        cell.scale is Scale.LOG and worse and (result.case.name, cell.cell) not in annotations.beyond_shift for result, cell in regressed
-    ]
+    beyond = set(annotations.beyond_shift)
     return Shift(
-        sentence=f"The whole session is {amount:.1f} % {'slower' if worse else 'faster'} than its baselines: "
-        f"{moved} of {annotations.judged} cells moved that way by more than 2 %.",
-        beyond=tuple(_name(report, result, cell.cell) for (result, cell), same in zip(regressed, explained, strict=True) if not same),
-        with_it=tuple(_name(report, result, cell.cell) for (result, cell), same in zip(regressed, explained, strict=True) if same),
-        advice="What all cells share comes first: the machine (clocks, temperature, neighbours), driver, load generator."
-        if worse
-        else "What all cells share comes first: another machine or driver, or a load that has become lighter.",
+        sentence=f"The whole session is {math.expm1(annotations.shift) * 100:.1f} % slower than its baselines: "
+        f"{sum(delta > _NOTABLE for delta in deltas)} of {len(deltas)} cells are worse by more than 2 %.",
+        beyond=tuple(_name(report, result, cell.cell) for result, cell in regressed if (result.case.name, cell.cell) in beyond),
+        with_it=tuple(_name(report, result, cell.cell) for result, cell in regressed if (result.case.name, cell.cell) not in beyond),
+        advice="What all cells share comes first: the machine (clocks, temperature, neighbours), driver, load generator.",
         note="This lowers no outcome: what regressed stays regressed.",
     )
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.report import wording
-from pytest_dynperf.report.duet_text import NOT_RECORDED
 from pytest_dynperf.report.meaning import direction_of, label, meaning_of
 from pytest_dynperf.report.scale_text import value_text
+from pytest_dynperf.report.wording import ABSENT
+from pytest_dynperf.verdict.stage import RECORDED
 
 if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.verdict.suspicion import Suspicion
 
+_NONE = "(none)"
 SHORT = 3
 """A failure text names this many; the page names all."""
 
@@ -44,7 +46,9 @@ def lines(result: CaseResult) -> list[str]:
 
 def _evidence(one: Suspicion, result: CaseResult) -> str:
     if one.name is not None:
-        return f"{one.name}: {one.text_before or NOT_RECORDED} → {one.text_now or NOT_RECORDED}"
+        if one.what != RECORDED and one.text_before is None:
+            return f"{one.name}: {one.text_now or ABSENT}"  # nothing to compare it with
+        return f"{one.name}: {one.text_before or _NONE} → {one.text_now or _NONE}"
     if one.cell is None or one.before is None or one.now is None:
         return ""
     means = meaning_of(one.cell.metric, result.meanings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 
 def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tuple[str, ...]]:
-    """Write baselines and reports as the settings ask. The report as it was written, and what went wrong with our own files, in words:
-    a session whose files could not be written still has its verdicts.
+    """Say what is to be said over all cells together, and write baselines and reports as the settings ask. The report as it was written,
+    and what went wrong with our own files, in words: a session whose files could not be written still has its verdicts.
     """
-    from pytest_dynperf.session.ledger import accept, write_reports  # templates and scipy: not for whoever only asks for a version
+    # Templates and numbers: not for whoever only asks for a version.
+    from pytest_dynperf.session.ledger import accept, write_reports
+    from pytest_dynperf.verdict.annotate import annotate
 
+    report = replace(report, annotations=annotate([(result.case.name, result.verdict) for result in report.results]))
     trouble: list[str] = []
     try:
         report, unwritten = accept(report, settings)

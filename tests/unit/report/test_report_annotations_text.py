@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from pytest_dynperf.report.annotations_text import shift, survivors_note
 from pytest_dynperf.report.rows import rows
 from pytest_dynperf.verdict.annotations import Annotations
 from pytest_dynperf.verdict.verdict import Outcome
-from tests.fakes.judged_reports import of_rates, shifted
+from tests.fakes.judged_reports import shifted
 from tests.fakes.session_reports import ITL, a_regressed_sweep, a_report, a_result
 
 
 def test_a_shift_says_how_much_and_how_many_cells() -> None:
     found = shift(shifted())
     assert found is not None
-    assert found.sentence == "The whole session is 4.1 % slower than its baselines: 8 of 16 cells moved that way by more than 2 %."
+    assert found.sentence == "The whole session is 4.1 % slower than its baselines: 8 of 16 cells are worse by more than 2 %."
 
 
 def test_failures_are_grouped_by_whether_the_shift_explains_them() -> None:
@@ -22,23 +21,6 @@ def test_failures_are_grouped_by_whether_the_shift_explains_them() -> None:
     assert found is not None
     assert found.beyond == ("agg-isl256-osl32-c4 throughput", "agg-isl256-osl32-c4 ITL p50")
     assert found.with_it == ("agg-isl256-osl32-c16 throughput", "agg-isl256-osl32-c16 ITL p50")
-
-
-def test_a_slower_machine_does_not_explain_a_rate() -> None:
-    report = replace(a_report(a_result(1, factor=1.04), of_rates()), annotations=Annotations(judged=4, shift=0.04))
-    found = shift(report)
-    assert found is not None
-    assert len(found.beyond) == 3
-    assert found.with_it == ()
-
-
-def test_a_faster_session_explains_no_regression() -> None:
-    report = replace(a_regressed_sweep(), annotations=Annotations(judged=16, shift=math.log(0.95)))
-    found = shift(report)
-    assert found is not None
-    assert "5.3 % faster" in found.sentence
-    assert found.with_it == ()
-    assert len(found.beyond) == 2
 
 
 def test_a_shift_lowers_nothing_and_says_so() -> None:

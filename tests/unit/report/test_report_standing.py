@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
+
 from pytest_dynperf.report.standing import Standing, standing, tally
-from pytest_dynperf.verdict.verdict import Outcome
-from tests.fakes.judged_reports import expired, waived
+from pytest_dynperf.session.closing import fails
+from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from tests.fakes.judged_reports import a_waiver, expired, waived
 from tests.fakes.session_reports import a_result
+
+if TYPE_CHECKING:
+    from pytest_dynperf.baseline.waiver import Waiver
 
 WAIVED = Standing(Outcome.REGRESSED, waived=True)
 
@@ -60,3 +68,12 @@ def test_colours_of_plain_outcomes() -> None:
         Outcome.INVALID: "red",
         Outcome.REGRESSED: "red",
     }
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("waiver", [None, a_waiver()])
+@pytest.mark.parametrize("over", [(), (a_waiver(expires="2026-01-31"),)])
+def test_red_is_what_fails(outcome: Outcome, waiver: Waiver | None, over: tuple[Waiver, ...]) -> None:
+    verdict = Verdict(outcome=outcome, cells=(), reasons=(), waiver=waiver, expired=over)
+    assert standing(verdict).fails is fails(verdict, strict=False)
+    assert (standing(verdict).colour == "red") is fails(verdict, strict=False)

@@ -23,9 +23,16 @@ def test_a_failure_text_gets_three_and_the_number_of_the_rest() -> None:
     assert lines(a_result()) == []
 
 
-def test_what_one_side_lacks_is_not_recorded_there() -> None:
-    new = Suspicion(what="recorded change", sentence="new", name="CUDA", text_now="12.9")
-    assert suspected(replace(a_result(), suspicions=(new,)))[0].evidence == "CUDA: (not recorded) → 12.9"
+def test_what_one_side_was_not_given_is_none_there() -> None:
+    new = Suspicion(what="recorded change", sentence="new", name="worker.args", text_now="--x")
+    gone = Suspicion(what="recorded change", sentence="gone", name="worker.args", text_before="--x")
+    evidence = [one.evidence for one in suspected(replace(a_result(), suspicions=(new, gone)))]
+    assert evidence == ["worker.args: (none) → --x", "worker.args: --x → (none)"]
+
+
+def test_a_lag_without_a_before_stands_alone() -> None:
+    lag = Suspicion(what="client", sentence="late", name="send lag p99", now=0.012, text_now="12 ms")
+    assert suspected(replace(a_result(), suspicions=(lag,)))[0].evidence == "send lag p99: 12 ms"
 
 
 def test_a_rate_is_shown_as_before_and_now_and_never_as_a_ratio() -> None:
