@@ -6,16 +6,23 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_dynperf.baseline.pooled import pooled_prior
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.report.meaning import label
+from pytest_dynperf.report.wording import percent
+from pytest_dynperf.verdict.sequential import LOOKS
+from pytest_dynperf.verdict.terms import CATALOGUE_TERMS, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from pytest_dynperf.metrics.definition import Cell
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.platform import Platform
     from pytest_dynperf.scenario.traffic import Traffic
+    from pytest_dynperf.session.detection import Detectable
 
 START_S = {"process": 6.0, "attached": 1.0, "container": 240.0}
 """Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Container: a model to load."""
@@ -139,11 +146,18 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
                 f"  {case.name:<50} {case.traffic.runs} runs of {case.traffic.request_count} requests, "
                 f"about {_duration(expected.seconds)}{'' if expected.known else ' (assumed)'}"
             )
+            start_s = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
+            lines += [f"    {line}" for line in _finds(case, settings, run_s=expected.seconds / case.traffic.runs, start_s=start_s)]
         total_s += seconds
         gpu_s += seconds * topology.gpu_count
     lines.append(
         f"total      {_count(len(plan.cases), 'case')}, about {_duration(total_s)}, {gpu_s / 3600:.2f} GPU-hours; "
-        "a suspect adds a fresh session of its case"
+        + (
+            f"a suspect adds up to {LOOKS[-1]} pairs with the control, both arms deployed anew"
+            if settings.control
+            else "a suspect adds a fresh session of its case"
+        )
+        + ("" if settings.budget_s is None else f", within {_duration(settings.budget_s)} in all")
     )
     if unknown:
         lines.append(
@@ -151,6 +165,57 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
             f"and {ASSUMED_S_PER_INPUT_TOKEN * 1e3:g} ms an input token"
         )
     return lines
+
+
+def _finds(case: Case, settings: Settings, *, run_s: float, start_s: float) -> list[str]:
+    """Which regressions would be found, and what it takes to find the one that was asked for."""
+    from pytest_dynperf.session.detection import (
+        Affordable,
+        affordable_pairs,
+        detectable,
+        documents_for,
+    )  # scipy: for whoever asks for a plan
+
+    documents = documents_for(case, settings.baselines)
+    blocks = settings.control_layout == "blocks"
+    pairs = affordable_pairs(settings.budget_s, run_s=run_s, start_s=start_s, blocks=blocks) if settings.control else 0
+    terms = Terms(prior_sd=pooled_prior(settings.baselines, documents[-1].environment_name)) if documents else CATALOGUE_TERMS
+    found = detectable(case, documents, Affordable(pairs=pairs, blocks=blocks), detect=settings.detect, terms=terms)
+    if not found:
+        return ["finds: no baseline tells what would be found"] if not documents else []
+    known = _count(len(documents), "baseline session")
+    lines = [f"finds, with {known}: by a fresh session {_listed((one.cell, one.by_fresh_session) for one in found)}"]
+    if settings.control:
+        within = "" if pairs == LOOKS[-1] else " within the budget"
+        lines.append(
+            f"finds, by {pairs} pairs{within}: {_listed((one.cell, one.by_duet) for one in found)}"
+            if pairs
+            else f"the budget does not reach the first look of a duet, after {LOOKS[0]} pairs"
+        )
+    if settings.detect is not None:
+        lines += [_takes(one, settings.detect, len(documents), case, run_s=run_s, start_s=start_s, blocks=blocks) for one in found]
+    return lines
+
+
+def _listed(found: Iterable[tuple[Cell, float | None]]) -> str:
+    return ", ".join(f"{label(cell)} {'nothing' if least is None else percent(least)}" for cell, least in found)
+
+
+def _takes(one: Detectable, detect: float, have: int, case: Case, *, run_s: float, start_s: float, blocks: bool) -> str:
+    """``3 % of ITL p50 takes 10 pairs (about 4 min), or 7 baseline sessions (4 more, about 2 min)``."""
+    from pytest_dynperf.session.detection import MOST_SESSIONS, pairs_s
+
+    if one.pairs is None:
+        pairs = f"more than {LOOKS[-1]} pairs"
+    else:
+        pairs = f"{one.pairs} pairs with a control (about {_duration(pairs_s(one.pairs, run_s=run_s, start_s=start_s, blocks=blocks))})"
+    if one.sessions is None:
+        sessions = f"more than {MOST_SESSIONS} baseline sessions can give"
+    else:
+        more = max(0, one.sessions - have)
+        needed = f"{more} more, about {_duration(more * (case.traffic.runs * run_s + start_s))}" if more else "there are enough"
+        sessions = f"{_count(one.sessions, 'baseline session')} ({needed})"
+    return f"to find {percent(detect)} of {label(one.cell)} takes {pairs}, or {sessions}"
 
 
 def _by_deployment(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
