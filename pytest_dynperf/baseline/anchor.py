@@ -1,8 +1,8 @@
 """The one document of a case and key against which drift is measured, whatever has been accepted since.
 
-It is marked by a file beside it, ``<document>.anchor``, which always holds the same text. So an accepted document is never rewritten, two
-branches that mark the same document add equal files, and two that mark different ones merge without a conflict: then the newest of the
-marked documents is the anchor.
+It is marked by an empty file beside it, ``<document>.anchor``. So an accepted document is never rewritten, two branches that mark the same
+document add equal files, and two that mark different ones merge without a conflict: then the newest of the marked documents is the anchor.
+Empty, because git takes an equal file elsewhere for a renamed one unless there is nothing in it, and two renames of one mark conflict.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from pytest_dynperf.run_directory import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-MARK = '{"anchor": true, "schema": 1}\n'
 
 
 def is_marked(document: Path) -> bool:
@@ -33,8 +31,8 @@ def is_marked(document: Path) -> bool:
     except OSError as error:
         msg = f"{mark} cannot be read: {error.strerror or error}. Make it readable, or delete it."
         raise BaselineError(msg) from error
-    if text.strip() != MARK.encode().strip():
-        msg = f"{mark} is not the mark of an anchor: it must hold {MARK.strip()}. Delete it, and mark again: dynperf baselines anchor"
+    if text:
+        msg = f"{mark} is not the mark of an anchor, which is empty. Delete it, and mark again: dynperf baselines anchor"
         raise BaselineError(msg)
     return True
 
@@ -45,7 +43,7 @@ def mark(document: Path, others: Iterable[Path]) -> tuple[Path, ...]:
 
     :raises RunDirectoryError: when the mark cannot be written.
     """
-    write_atomically(mark_path(document), MARK)
+    write_atomically(mark_path(document), "")
     taken = tuple(mark_path(other) for other in others if other != document and mark_path(other).exists())
     for path in taken:
         path.unlink(missing_ok=True)

@@ -109,13 +109,25 @@ def test_half_written_files_are_not_seen(tmp_path: Path) -> None:
     assert len(found(tmp_path).documents) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"<<<<<<< HEAD\n{}"], ids=["empty", "half", "binary", "conflict"])
-def test_a_bad_file_of_the_case_is_an_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "it is empty"),
+        (b"{", "it is cut off after 1 characters"),
+        (b'{"schema": 2, "sui\xff": 1}', "is not UTF-8 text: byte 0xff at 18"),
+        (b"<<<<<<< HEAD\n{}", "conflict markers of a merge"),
+        (b'{"schema": 99}', "has schema 99, this version reads up to 2"),
+        (b'{"schema": NaN}', "NaN is not a number"),
+    ],
+    ids=["empty", "half", "binary", "conflict", "newer", "nan"],
+)
+def test_a_bad_file_of_the_case_is_an_error(tmp_path: Path, content: bytes, expected: str) -> None:
     path = write(tmp_path, session(1))
     write(tmp_path, session(2))
     path.write_bytes(content)
-    with pytest.raises(BaselineError, match=path.name):
+    with pytest.raises(BaselineError, match=expected) as caught:
         found(tmp_path)
+    assert str(path) in str(caught.value)
 
 
 def test_a_bad_file_of_another_case_is_not_ours(tmp_path: Path) -> None:
@@ -127,19 +139,26 @@ def test_a_bad_file_of_another_case_is_not_ours(tmp_path: Path) -> None:
 def test_a_directory_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, session(1))
     (path.parent / "20261121T080000Z-x.json").mkdir()
-    with pytest.raises(BaselineError, match="cannot be read"):
+    with pytest.raises(BaselineError, match="cannot be read: it is a directory in place of a baseline document"):
         found(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"suite": "other"}, {"case_id": "other"}, {"environment_name": "other"}, {"session_id": "other"}, {"stamp": "20260101T000000Z"}],
+    ("change", "expected"),
+    [
+        ({"suite": "other"}, "suite 'other', where 'smoke' lies"),
+        ({"case_id": "other"}, "case 'other', where 'agg-isl256-osl3-c4' lies"),
+        ({"environment_name": "other"}, "environment 'other', where 'mocker-xeon-1a2b3c4d' lies"),
+        ({"session_id": "other"}, "stamp and session '20261121T070100Z-other.json'"),
+        ({"stamp": "20260101T000000Z"}, "stamp and session '20260101T000000Z-s001.json'"),
+    ],
 )
-def test_path_and_content_must_agree(tmp_path: Path, change: dict[str, str]) -> None:
+def test_path_and_content_must_agree(tmp_path: Path, change: dict[str, str], expected: str) -> None:
     path = write(tmp_path, session(1))
     path.write_text(encode(replace(session(1), **change)))  # type: ignore[arg-type]
-    with pytest.raises(BaselineError, match="it belongs to"):
+    with pytest.raises(BaselineError, match="it belongs to") as caught:
         found(tmp_path)
+    assert expected in str(caught.value)
 
 
 def test_a_copied_file_does_not_count_twice(tmp_path: Path) -> None:
