@@ -51,7 +51,7 @@ def confirm_by_duet(
     earlier look has decided. ``documents`` (those that it was judged by) and the runs of the first session say how runs scatter; without
     documents the first session alone does. While not ``final`` an undecided suspect stays as it is, inconclusive, and ``next_step`` asks
     for more pairs. Pairs with a problem take no part. A duet with a problem makes its suspects *invalid*, as does a pair without a value
-    that a look would need. Never raises. Costs about 2 ms per suspect with twenty pairs and ten documents.
+    that a look would need. Never raises. Costs about 4 ms per suspect with twenty pairs and ten documents.
     """
     if not any(cell.suspect for cell in first.cells):
         return first
