@@ -1,47 +1,44 @@
-"""How a session ends."""
+"""Which verdicts fail, with a session around them."""
 
 from __future__ import annotations
 
-import json
+import datetime
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from pytest_dynperf.report.json_file import decode_session
-from pytest_dynperf.run_directory import RunDirectory
-from pytest_dynperf.session.closing import close
-from pytest_dynperf.session.plan import Settings
-from pytest_dynperf.verdict.verdict import Outcome
+import pytest
+
+from pytest_dynperf.baseline.waiver import Waiver
+from pytest_dynperf.session.closing import fails, red
+from pytest_dynperf.verdict.verdict import Outcome, Verdict
 from tests.fakes.session_reports import a_report, a_result
 
-if TYPE_CHECKING:
-    from pathlib import Path
+WAIVER = Waiver(case="*/*", reason="known", link="https://example.org/7", expires=datetime.date(2027, 1, 31))
 
 
-def settings_in(path: Path) -> Settings:
-    return Settings(
-        session_id="3f2a9c",
-        stamp="20261121T030501Z",
-        seed=7,
-        command="pytest",
-        rootdir=path,
-        baselines=path / "baselines",
-        run_directory=path / "run",
-        cache_directory=path / "cache",
-    )
+def verdict(outcome: Outcome, *, waiver: Waiver | None = None, expired: tuple[Waiver, ...] = ()) -> Verdict:
+    return Verdict(outcome=outcome, cells=(), reasons=(), waiver=waiver, expired=expired)
 
 
-def test_what_is_said_over_all_cells_is_said_once_and_written(tmp_path: Path) -> None:
-    """Three cases that all became 12 % slower are a shift; it changes no outcome."""
-    slow = [a_result(concurrency, Outcome.REGRESSED, factor=1.12) for concurrency in (1, 4, 16)]
-    shown = [replace(result, verdict=replace(result.verdict, cells=result.verdict.cells[:2])) for result in slow]
-    settings = settings_in(tmp_path)
-    RunDirectory(settings.run_directory).create()
-    report, trouble = close(replace(a_report(*shown), run_directory=str(settings.run_directory)), settings)
-    assert trouble == ()
-    assert report.annotations is not None
-    assert report.annotations.judged == 6
-    assert report.annotations.shift is not None
-    assert [result.verdict.outcome for result in report.results] == [Outcome.REGRESSED] * 3
-    assert "The whole session is" in (settings.run_directory / "report.html").read_text("utf-8")
-    written = json.loads((settings.run_directory / "session.json").read_text("utf-8"))
-    assert decode_session(written).annotations == report.annotations
+def test_which_outcomes_fail() -> None:
+    failing = {strict: {outcome for outcome in Outcome if fails(verdict(outcome), strict=strict)} for strict in (False, True)}
+    assert failing[False] == {Outcome.INVALID, Outcome.REGRESSED}
+    assert failing[True] == failing[False] | {Outcome.NO_BASELINE}
+
+
+def test_a_waived_regression_does_not_fail_and_a_waiver_covers_nothing_else() -> None:
+    failing = {outcome for outcome in Outcome if fails(verdict(outcome, waiver=WAIVER), strict=True)}
+    assert failing == {Outcome.INVALID, Outcome.NO_BASELINE}
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("waiver", [None, WAIVER], ids=["alone", "renewed"])
+def test_an_expired_waiver_fails_whatever_the_outcome(outcome: Outcome, waiver: Waiver | None) -> None:
+    assert fails(verdict(outcome, waiver=waiver, expired=(WAIVER,)), strict=False)
+
+
+def test_a_session_is_red_where_a_case_fails_or_it_is_incomplete() -> None:
+    regressed = a_result(4, Outcome.REGRESSED)
+    waived = replace(regressed, verdict=replace(regressed.verdict, waiver=WAIVER))
+    assert red(a_report(a_result(1), regressed), strict=False)
+    assert not red(a_report(a_result(1), waived), strict=False)
+    assert red(a_report(a_result(1), waived, missing=("x",)), strict=False)
