@@ -119,6 +119,10 @@ def test_pairs_needed_reach_their_power(discordance: float) -> None:
     assert passing_power(needed, discordance, 0.01) >= 0.8 > passing_power(needed - 1, discordance, 0.01)
 
 
+def test_the_documented_numbers() -> None:
+    assert [pairs_needed(discordance, 0.01) for discordance in (0.0, 0.01, 0.02, 0.1)] == [268, 804, 1354, 6203]
+
+
 def test_pairs_needed_have_an_end() -> None:
     with pytest.raises(ValueError, match="more than 100000000 pairs"):
         pairs_needed(0.5, 1e-6)

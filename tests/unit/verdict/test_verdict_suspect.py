@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +157,10 @@ def test_later_first_tokens_that_the_queue_explains() -> None:
     """2.1 to 9.8 ms in the queue, and first tokens later by as much: the queue, and not prefill."""
     level = moved((QUEUE_TIME, 0.0098), (FRONTEND_TTFT, 0.0577), (TTFT, 0.0577), (TTFT_MEAN, 0.0597))
     assert stages(level) == ["queue"]
+
+
+def test_first_tokens_that_were_late_only_at_the_client_while_a_stage_moved() -> None:
+    assert stages(moved((QUEUE_TIME, 0.0098), (TTFT, 0.0577), (TTFT_MEAN, 0.0597))) == ["queue"]
 
 
 def test_later_first_tokens_that_the_queue_explains_in_part() -> None:
@@ -385,3 +390,12 @@ def test_evidence_exists_and_has_a_worse_direction() -> None:
         assert cell in known
         assert MEANINGS[cell.metric].direction is not Direction.NEITHER
     assert {evidence.stage for evidence in EVIDENCE} == {"queue", "routing", "prefill", "decode", "KV transfer"}
+
+
+def test_the_documentation_names_each_metric_in_the_row_of_its_stage() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "decision-rule.md").read_text(encoding="utf-8")
+    section = text.split("## Suspicions")[1].split("\n## ")[0]
+    rows = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("| ")}
+    for evidence in EVIDENCE:
+        assert f"`{evidence.cell.metric.removesuffix('.v1')}`" in rows[evidence.stage]
+    assert set(rows) == {"stage", "client", *(evidence.stage for evidence in EVIDENCE)}
