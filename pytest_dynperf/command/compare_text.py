@@ -73,6 +73,8 @@ def _texts(cell: CellVerdict, meanings: Mapping[str, Meaning]) -> tuple[str, ...
 
 def _finding(cell: CellVerdict) -> str:
     """In words; empty where nothing was compared."""
+    if cell.delta is None:
+        return ""
     return {
         Outcome.REGRESSED: "worse",
         Outcome.INCONCLUSIVE: "perhaps worse: within the noise or the tolerance",

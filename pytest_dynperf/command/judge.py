@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -72,12 +73,14 @@ def run_judge(arguments: argparse.Namespace) -> int:
     _refuse_own_directories(arguments.out, sessions)
     question = _question(arguments, sessions)
     judged = [rejudge(session, question) for session in sessions]
+    several = len(judged) > 1
     for one in judged:
-        _print(one, several=len(judged) > 1, verbose=arguments.verbose, out=_home(arguments.out, one, several=len(judged) > 1))
+        _print(one, several=several, verbose=arguments.verbose)
     if arguments.json is not None:
         _write_json(arguments.json, judged)
     for one in judged if arguments.out is not None else ():
-        _write_report(one, _home(arguments.out, one, several=len(judged) > 1))
+        home = arguments.out / f"{one.report.stamp}-{one.report.session_id}" if several else arguments.out
+        sys.stdout.write(f"judged again: {_write_report(one, home)}\n")
     if arguments.check:
         return INVALID if any(one.differences for one in judged) else 0
     return INVALID if any(red(one.report, strict=arguments.strict) for one in judged) else 0
@@ -108,24 +111,17 @@ def _refuse_own_directories(out: Path | None, sessions: Sequence[SessionFile]) -
         raise UsageError(msg)
 
 
-def _home(out: Path | None, one: Rejudged, *, several: bool) -> Path | None:
-    if out is None:
-        return None
-    return out / f"{one.report.stamp}-{one.report.session_id}" if several else out
-
-
-def _print(one: Rejudged, *, several: bool, verbose: bool, out: Path | None) -> None:
+def _print(one: Rejudged, *, several: bool, verbose: bool) -> None:
     from shutil import get_terminal_size
 
     from pytest_dynperf.report.terminal import summary
 
     width = get_terminal_size((100, 24)).columns
-    report = one.report if out is None else replace(one.report, run_directory=str(out))
     lines = [f"{one.file}:"] if several else []
-    lines += [line.text for line in summary(report, width=width, verbose=verbose)]
+    lines += [line.text for line in summary(one.report, width=width, verbose=verbose)]
     lines += [f"not judged again: {note}" for note in one.notes]
     if one.differences:
-        lines += ["differs from what was recorded:", *(f"  {one.file}: {said(difference)}" for difference in one.differences)]
+        lines += [f"differs from what was recorded in {one.file}:", *(f"  {said(difference)}" for difference in one.differences)]
     sys.stdout.write("\n".join([*lines, ""]))
 
 
@@ -164,13 +160,18 @@ def _write_json(file: Path, judged: Sequence[Rejudged]) -> None:
     write_atomically(file, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_report(one: Rejudged, home: Path | None) -> None:
+def _write_report(one: Rejudged, home: Path) -> Path:
+    """The page's path. Records and logs stay where they are: their paths are made relative to the new place."""
     from pytest_dynperf.report.html_page import render
     from pytest_dynperf.report.json_file import encode_session, to_text
     from pytest_dynperf.run_directory import RunDirectory, write_atomically
 
-    assert home is not None
+    def moved(paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(os.path.relpath(one.file.parent / path, home) for path in paths)
+
     run = RunDirectory(home)
-    report = replace(one.report, run_directory=str(home))
+    results = tuple(replace(result, records=moved(result.records), logs=moved(result.logs)) for result in one.report.results)
+    report = replace(one.report, results=results, run_directory=str(home))
     write_atomically(run.session_json, to_text(encode_session(report)))
     write_atomically(run.report_html, render(report))
+    return run.report_html

@@ -64,7 +64,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One verdict that is not as recorded. ``cell`` is ``None`` for that of the case; ``name`` says what differs: ``outcome``, ``delta``."""
+    """One verdict that is not as recorded. ``cell`` is ``None`` for that of the case; ``name`` says what differs, such as ``delta``."""
 
     case: str
     cell: Cell | None
@@ -106,7 +106,9 @@ def rejudge(session: SessionFile, question: Question) -> Rejudged:
         file=session.file,
         report=replace(report, results=tuple(results), annotations=annotations, accepted=(), refused=(), baseline_directory=str(root)),
         differences=tuple(
-            difference for before, now in zip(report.results, results, strict=True) for difference in differences_of(before, now)
+            difference
+            for before, now in zip(report.results, results, strict=True)
+            for difference in differences_of(before, now, outcomes_only=question.changes_expectation)
         ),
         notes=tuple(notes),
     )
@@ -191,8 +193,11 @@ _COMPARED = (
 )
 
 
-def differences_of(recorded: CaseResult, now: CaseResult) -> tuple[Difference, ...]:
-    """Where the verdicts of a case differ: outcome and means of the case, and of each cell the first of outcome and numbers that does."""
+def differences_of(recorded: CaseResult, now: CaseResult, *, outcomes_only: bool = False) -> tuple[Difference, ...]:
+    """Where the verdicts of a case differ: outcome and means of the case, and of each cell the first of outcome and numbers that does.
+
+    ``outcomes_only``: something else was promised, so limits are others too, and which cells are judged; outcomes alone say something.
+    """
     case, before, after = recorded.case.name, recorded.verdict, now.verdict
     found = [
         Difference(case=case, cell=None, name=name, recorded=_text(ours), now=_text(theirs))
@@ -201,15 +206,17 @@ def differences_of(recorded: CaseResult, now: CaseResult) -> tuple[Difference, .
     ]
     cells, cells_now = ({cell.cell: cell for cell in verdict.cells} for verdict in (before, after))
     for cell in dict.fromkeys((*cells, *cells_now)):
-        found += _of_cell(case, cell, cells.get(cell), cells_now.get(cell))
+        if not outcomes_only or (cell in cells and cell in cells_now):
+            names = _COMPARED[:1] if outcomes_only else _COMPARED
+            found += _of_cell(case, cell, cells.get(cell), cells_now.get(cell), names)
     return tuple(found)
 
 
-def _of_cell(case: str, cell: Cell, before: CellVerdict | None, after: CellVerdict | None) -> list[Difference]:
+def _of_cell(case: str, cell: Cell, before: CellVerdict | None, after: CellVerdict | None, names: tuple[str, ...]) -> list[Difference]:
     if before is None or after is None:
         texts = ["not judged" if one is None else one.outcome.text for one in (before, after)]
         return [Difference(case=case, cell=cell, name="outcome", recorded=texts[0], now=texts[1])]
-    for name in _COMPARED:
+    for name in names:
         ours, theirs = getattr(before, name), getattr(after, name)
         if not _equal(ours, theirs):
             return [Difference(case=case, cell=cell, name=name, recorded=_text(ours), now=_text(theirs))]

@@ -68,7 +68,7 @@ def a_run(name: str, values: Mapping[Cell, float], *, problems: tuple[str, ...] 
         name=name,
         values=values,
         absent={PER_GPU: Absent("the topology uses no GPU"), TTFT_P99: Absent("p99 needs 1000 values, found 30")},
-        distributions={ITL.metric: a_distribution(values[ITL])} if ITL in values else {},
+        distributions={cell.metric: a_distribution(values[cell]) for cell in (ITL, TTFT) if cell in values},
         requests=30,
         errors=len(problems),
         error_kinds={"connection": 1} if problems else {},
