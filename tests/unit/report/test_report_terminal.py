@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -297,3 +299,12 @@ def test_no_text_from_outside_steers_the_terminal(text: str) -> None:
     result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,), reasons=(text,)))
     shown = [*texts(a_report(result), width=60), *failure_text(result).split("\n")]
     assert all(line.isprintable() for line in shown)
+
+
+def test_the_examples_of_the_docs_are_what_is_printed() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "report.md").read_text("utf-8")
+    examples = re.findall(r"```text\n(.*?)\n```", page, re.DOTALL)
+    printed = "\n".join([failure_text(by_duet()), *texts(shifted())])
+    assert len(examples) == 3
+    for example in examples:
+        assert example in printed
