@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.judgement.gate import Rule
     from benchmarks.judgement.study import Result
 
-_QUICK, _FULL = 40_000, 400_000
+_QUICK, _FULL = 40_000, 200_000
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def _evaluated(setting: Setting, repetitions: int) -> list[list[Result]]:
 
 
 def _published(repetitions: int) -> str:
-    sizes = Sizes(of_requests=max(repetitions // 40, 100), of_runs=repetitions)
+    sizes = Sizes(of_requests=max(repetitions // 20, 100), of_runs=repetitions)
     return table.side_by_side(published.TABLE, [published.reproduce(cv, sizes) for cv in CVS])
 
 

@@ -12,7 +12,7 @@ from pytest_dynperf.verdict.sequential import LOOKS
 PACKAGE = Rule(screen=DUET_SCREEN_QUANTILE, looks=LOOKS, alphas=(LOOK_ALPHA,) * len(LOOKS), clear=1 - CLEAR_QUANTILE)
 """What is written down in the package; the rest of ``Rule`` is shown to be the package's by ``agreement``."""
 
-RECOMMENDED = Rule(floor="median", screen_floor=0.4, looks=(5, 7, 10, 15, 20, 30), alphas=(0.0012,) * 6)
+RECOMMENDED = Rule(floor="median", screen_floor=0.4, looks=(5, 7, 10, 15, 20, 30), alphas=(0.001,) * 6)
 
 NAMED = {
     "package": PACKAGE,

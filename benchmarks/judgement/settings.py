@@ -32,8 +32,9 @@ def _looks(looks: tuple[int, ...], alpha: float, **changes: Any) -> Setting:
 
 PAIRS = (
     _looks(FOUR, 0.0015),
-    _looks((*FOUR, 30), 0.0012),
-    _looks((*FOUR, 30, 40), 0.0012),
+    _looks((*FOUR, 30), 0.001),
+    _looks((*FOUR, 30, 40), 0.001),
+    _looks((5, 7, 10, 15, 20, 30), 0.001),
     _looks((5, 7, 10, 15, 20, 30), 0.0012),
     _looks((4, 6, 8, 11, 15, 20), 0.001),
     _looks((4, 6, 8, 11, 15, 20, 30), 0.001),
