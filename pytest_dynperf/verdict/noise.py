@@ -161,3 +161,8 @@ def shows_not_worse(comparison: Comparison, tolerance: float) -> bool:
 def minimum_detectable(comparison: Comparison, tolerance: float) -> float:
     """The smallest regression, on the scale, that is found with 80 % power: the decision limit + .86 se."""
     return decision_limit(comparison, tolerance) + _POWER_QUANTILE * comparison.standard_error
+
+
+def screened_with_power(comparison: Comparison, tolerance: float, *, duet: bool = False) -> float:
+    """The smallest regression, on the scale, that the screen suspects with 80 % power: its limit + .86 se."""
+    return screen_limit(comparison, tolerance, duet=duet) + _POWER_QUANTILE * comparison.standard_error

@@ -14,7 +14,7 @@ from pytest_dynperf.metrics.statistic import least_samples
 from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.verdict.combine import only_shown, unjudged
 from pytest_dynperf.verdict.noise import Comparison, compare_readings, minimum_detectable
-from pytest_dynperf.verdict.scale import Reading, of_parts, ruler
+from pytest_dynperf.verdict.scale import Reading, middle, of_parts, ruler
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Scale
 
 if TYPE_CHECKING:
@@ -43,11 +43,21 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """A comparison, and the values that went into it: per run of the candidate, and per run of each baseline session."""
+    """A comparison, and the runs that went into it: those of the candidate, and those of each baseline session."""
 
     comparison: Comparison
-    values: tuple[float, ...]
-    sessions: tuple[tuple[float, ...], ...]
+    readings: tuple[Reading, ...]
+    sessions: tuple[tuple[Reading, ...], ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of the candidate, one per run, in the metric's unit."""
+        return tuple(reading.value for reading in self.readings)
+
+    @property
+    def runs(self) -> list[list[float]]:
+        """Every run on the scale, session by session, those of the candidate last."""
+        return [[self.comparison.ruler.read(reading) for reading in session] for session in (*self.sessions, self.readings)]
 
 
 def flaws(measurement: Measurement, expectation: Expectation) -> tuple[str, ...]:
@@ -140,11 +150,7 @@ def weigh(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> Weighed | Ce
         flaw = next(reading.flaw for session in sessions for reading in session if reading.flaw is not None)
         return unjudged(gate, f"a value of the baseline {flaw}", seen.values)
     measured_by = ruler(seen.meaning, seen.readings, sessions, tolerance=gate.tolerance, prior_sd=seen.prior_sd)
-    return Weighed(
-        comparison=compare_readings(measured_by, seen.readings, sessions),
-        values=seen.values,
-        sessions=tuple(tuple(reading.value for reading in session) for session in sessions),
-    )
+    return Weighed(comparison=compare_readings(measured_by, seen.readings, sessions), readings=seen.readings, sessions=sessions)
 
 
 def baseline_readings(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> tuple[tuple[Reading, ...], ...] | CellVerdict:
@@ -197,11 +203,12 @@ def compared(
     reason: str,
     suspect: bool = False,
     underpowered: bool = False,
+    mde: float | None = None,
 ) -> CellVerdict:
-    """A cell that was compared, with all that the comparison says."""
+    """A cell that was compared, with all that the comparison says. ``mde``: that of a fresh session where none is given."""
     comparison = weighed.comparison
     margin = comparison.margin(0.95)
-    history = tuple(median(session) for session in weighed.sessions)
+    history = tuple(middle(session) for session in weighed.sessions)
     candidate, baseline = median(weighed.values), median(history)
     if comparison.ruler.scale is Scale.LOG:  # so that the delta is exactly their ratio: the middle of two is then the geometric one
         history = tuple(comparison.in_unit(value) for value in comparison.history)
@@ -217,7 +224,7 @@ def compared(
         delta=comparison.delta,
         interval=(comparison.delta - margin, comparison.delta + margin),
         limit=limit,
-        mde=minimum_detectable(comparison, gate.tolerance),
+        mde=minimum_detectable(comparison, gate.tolerance) if mde is None else mde,
         p_value=comparison.p_value,
         run_cv=run_cv(weighed.values),
         sessions=len(comparison.history),
