@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.document import SCHEMA, Baseline, BaselineRun
@@ -27,6 +28,7 @@ _SIGNIFICANT_DIGITS = 5
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _CELL = re.compile(r"[a-z0-9_]+\.v\d+/[a-z0-9.]+")
 _METRIC = re.compile(r"[a-z0-9_]+\.v\d+")
+_MARKS = ("<" * 7, ">" * 7, "|" * 7)
 _CONFLICT = re.compile(r"^(<{7}|>{7}|\|{7}) ?", re.MULTILINE)
 _SYMBOLS = frozenset(unit.value for unit in Unit)
 _DIRECTIONS = frozenset(direction.value for direction in Direction)
@@ -125,7 +127,7 @@ def decode(text: str, *, file: Path) -> Baseline:
     :raises BaselineError: for anything but a document of this schema or an older one whose units and directions are those of the
         catalogue; says what is wrong and what to do.
     """
-    if _CONFLICT.search(text):
+    if any(mark in text for mark in _MARKS) and _CONFLICT.search(text):
         msg = (
             f"{file} holds conflict markers of a merge. Every accepted session has a file of its own, so no merge is needed: "
             "take either side whole (git checkout --ours or --theirs)."
@@ -212,11 +214,11 @@ def _run_from_json(value: object, units: Mapping[str, str], where: str) -> Basel
     numbers, distributions, parts = (as_table(table[name], f"{where}.{name}") for name in ("values", "distributions", "parts"))
     values: dict[Cell, float] = {}
     for name in numbers:
-        if not _CELL.fullmatch(name):
+        cell = _cell(name)
+        if cell is None:
             msg = f"{where}.values has {name!r}, expected metric.v1/statistic"
             raise Flaw(msg)
-        metric, statistic = name.split("/")
-        values[Cell(metric, statistic)] = number_at(numbers, name, f"{where}.values")
+        values[cell] = number_at(numbers, name, f"{where}.values")
     for metric in sorted({cell.metric for cell in values} | set(distributions) | set(parts)):
         if metric not in units:
             msg = f"metrics lacks {metric}, which {where} holds{nearest(metric, units)}"
@@ -229,6 +231,15 @@ def _run_from_json(value: object, units: Mapping[str, str], where: str) -> Basel
         duration_s=number_at(table, "duration_s", where),
         parts={metric: _parts(item, f"{where}.parts.{metric}") for metric, item in parts.items()},
     )
+
+
+@lru_cache(maxsize=4096)
+def _cell(name: str) -> Cell | None:
+    """The same few hundred names stand in every run of every document."""
+    if not _CELL.fullmatch(name):
+        return None
+    metric, statistic = name.split("/")
+    return Cell(metric, statistic)
 
 
 def _parts(value: object, where: str) -> tuple[float, float]:

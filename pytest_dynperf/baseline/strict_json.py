@@ -108,7 +108,10 @@ def integer_at(table: Mapping[str, object], name: str, where: str) -> int:
 
 def number_at(table: Mapping[str, object], name: str, where: str) -> float:
     """:raises Flaw: unless it is a finite number."""
-    return as_number(table[name], f"{name!r} of {where}")
+    value = table[name]
+    if type(value) is float and math.isfinite(value):  # nearly all of a document, and its place need not be spelled out
+        return value
+    return as_number(value, f"{name!r} of {where}")
 
 
 def as_number(value: object, where: str) -> float:
