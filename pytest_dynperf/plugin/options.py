@@ -212,7 +212,7 @@ def _check_control(settings: Settings) -> None:
     try:
         control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
     except UsageError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(str(error)) from None
     layout = settings.control_layout
     if layout not in LAYOUTS:
         msg = f"--dynperf-control-layout: {layout!r} is none of {', '.join(LAYOUTS)}"
