@@ -165,9 +165,7 @@ def accept_session(
             refused[name] = why or f"{run.proposals} holds no proposal of it"
             continue
         if found.provenance.get("git.dirty") == "yes" and in_repository:
-            refused[name] = (
-                "its tree was dirty when it was measured, so a baseline could not say what it measured: commit, and measure again"
-            )
+            refused[name] = "the tree was dirty when it was measured, so a baseline could not say what it measured: commit first"
             continue
         epoch, reason = _epoch(result, found.key, baselines, accept_regression)
         document = replace(found, epoch=epoch, reason=reason)

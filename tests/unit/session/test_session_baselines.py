@@ -99,7 +99,7 @@ def test_a_case_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> N
 def test_a_name_of_two_rings_is_refused_with_both(tmp_path: Path) -> None:
     filled(tmp_path)
     write(tmp_path, replace(session(1), environment_name="elsewhere"))
-    with pytest.raises(UsageError, match="names 2 rings.*in elsewhere.*in mocker-xeon-1a2b3c4d"):
+    with pytest.raises(UsageError, match=r"names 2 rings.*in elsewhere.*in mocker-xeon-1a2b3c4d"):
         one_ring(tmp_path, CASE, None)
     assert one_ring(tmp_path, CASE, "else*").environment_name == "elsewhere"
 
