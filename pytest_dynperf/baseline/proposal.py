@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
-from pytest_dynperf.metrics.catalogue import CATALOGUE
+from pytest_dynperf.metrics.catalogue import MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dynperf.environment import Environment
     from pytest_dynperf.measurement.measurement import Measurement
+    from pytest_dynperf.metrics.definition import Meaning
     from pytest_dynperf.scenario.case import Case
 
 
@@ -41,8 +42,10 @@ def propose(
     stamp: str,
     epoch: int = 0,
     reason: str | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
 ) -> Baseline:
     """The document of an accepted measurement; ``key`` is :func:`binding_key` of the same case and environment, ``stamp`` UTC.
+    ``meanings``: those of metrics that the catalogue does not know.
 
     :raises BaselineError: for an invalid measurement, for fewer than three runs, and for an environment that cannot be identified.
     """
@@ -59,6 +62,10 @@ def propose(
         msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
         raise BaselineError(msg)
     metrics = {metric for run in measurement.runs for metric in (*(cell.metric for cell in run.values), *run.distributions, *run.parts)}
+    known = {**(meanings or {}), **MEANINGS}
+    if strangers := sorted(metrics - known.keys()):
+        msg = f"{case.name} cannot become a baseline: nobody says in which unit {strangers[0]} is. Its extension must define the metric."
+        raise BaselineError(msg)
     return Baseline(
         suite=case.suite,
         case_id=case.case_id,
@@ -67,7 +74,7 @@ def propose(
         environment_name=environment.name,
         key=dict(key),
         provenance=dict(environment.provenance),
-        units={metric: CATALOGUE[metric].unit.value for metric in sorted(metrics)},
+        units={metric: known[metric].unit.value for metric in sorted(metrics)},
         runs=tuple(
             BaselineRun(
                 values=dict(run.values),
@@ -81,4 +88,5 @@ def propose(
         ),
         epoch=epoch,
         reason=reason,
+        unknown_metrics={metric: (known[metric].direction.value, known[metric].kind.value) for metric in sorted(metrics - MEANINGS.keys())},
     )

@@ -114,6 +114,7 @@ def _document(result: CaseResult, settings: Settings, accept_regression: str | N
             stamp=settings.stamp,
             epoch=epoch,
             reason=reason,
+            meanings=result.meanings,
         )
     except BaselineError as error:
         return str(error)

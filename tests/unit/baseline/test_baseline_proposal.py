@@ -13,6 +13,8 @@ from pytest_dynperf.baseline.proposal import binding_key, propose
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.measurement.measurement import Measurement
+from pytest_dynperf.metrics.catalogue import MEANINGS
+from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.topology import Role, Topology
 from tests.fakes.observations import EXPECTATION, THROUGHPUT, TRAFFIC, TTFT, measurement_of
@@ -72,6 +74,26 @@ def test_what_must_not_be_judged_is_no_baseline(measurement: Measurement, expect
 def test_an_unknown_environment_is_no_baseline() -> None:
     with pytest.raises(BaselineError, match="--dynperf-environment"):
         proposal(environment=replace(ENVIRONMENT, may_be_baseline=False))
+
+
+def test_parts_of_rates_are_kept() -> None:
+    rate = Cell("request_error_rate.v1", "value")
+    measured = measurement_of({rate: (0.1, 0.2, 0.1)})
+    runs = tuple(replace(run, parts={rate.metric: (3.0, 30.0)}) for run in measured.runs)
+    assert [run.parts for run in proposal(replace(measured, runs=runs)).runs] == [{rate.metric: (3.0, 30.0)}] * 3
+
+
+def test_a_metric_of_an_extension_brings_its_meaning_or_is_refused() -> None:
+    mine = Cell("cost.v1", "value")
+    meaning = replace(MEANINGS[THROUGHPUT.metric], id=mine.metric)
+    measured = measurement_of({mine: (1.0, 2.0, 3.0)})
+    key = binding_key(CASE, ENVIRONMENT)
+    common = {"case": CASE, "environment": ENVIRONMENT, "key": key, "session_id": "s1", "stamp": "20261121T070501Z"}
+    document = propose(measured, **common, meanings={mine.metric: meaning})  # type: ignore[arg-type]
+    assert (document.units, document.unknown_metrics) == ({"cost.v1": "tokens/s"}, {"cost.v1": ("higher is better", "magnitude")})
+    assert decode(encode(document), file=Path("x.json")) == document
+    with pytest.raises(BaselineError, match=r"in which unit cost\.v1 is"):
+        propose(measured, **common)  # type: ignore[arg-type]
 
 
 BINDING = {
