@@ -255,9 +255,12 @@ TAIL = Cell(TTFT.metric, "p95")
 
 def a_tail_of_too_few_values_neither_passes_nor_fails() -> None:
     def with_values(count: int, value: float) -> Measurement:
-        known = {TAIL.metric: Distribution(n=count, mean=1, sd_log=None, minimum=1, maximum=1, percentiles={})}
+        """One run has so many values, the others have 1,000."""
         found = measurement_of({TAIL: (value,) * 3})
-        return replace(found, runs=tuple(replace(run, distributions=known) for run in found.runs))
+        known = Distribution(n=1_000, mean=1, sd_log=None, minimum=1, maximum=1, percentiles={})
+        short = {TAIL.metric: replace(known, n=count)}
+        runs = tuple(replace(run, distributions={TAIL.metric: known}) for run in found.runs)
+        return replace(found, runs=(runs[0], replace(runs[1], distributions=short), runs[2]))
 
     def documented(count: int) -> tuple[Baseline, ...]:
         document, runs = document_of({TAIL: (QUIET,) * 3}), with_values(count, QUIET).runs

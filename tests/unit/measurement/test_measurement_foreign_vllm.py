@@ -85,6 +85,7 @@ def test_its_tpot_is_our_itl_and_its_itl_our_gap_between_chunks(detailed: bool) 
 def test_requests_give_distributions_and_what_vllm_does_not_state() -> None:
     run = run_of(read(result()))
     assert run.distributions[TTFT.metric].n == 40
+    assert run.parts == {"request_error_rate.v1": (0.0, 40.0)}
     assert run.values[Cell("request_latency.v1", "p50")] == pytest.approx(0.0695 + 0.04, rel=1e-6)
     alone = run_of(read(result(detailed=False)))
     assert alone.distributions == {}

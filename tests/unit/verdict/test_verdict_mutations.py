@@ -245,8 +245,8 @@ DEFECTS = {
     ),
     "the largest run tells of a tail": Defect(
         of=weigh._too_few,
-        old="if min(known) < needed",
-        new="if max(known) < 0 * needed",
+        old="min(known) >= needed",
+        new="max(known) >= needed",
         promise="a_tail_of_too_few_values_neither_passes_nor_fails",
     ),
     "a baseline's tail is not asked": Defect(

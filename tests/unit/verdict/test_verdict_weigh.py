@@ -134,7 +134,7 @@ TAIL = Cell("time_to_first_token.v1", "p99")
 
 
 def tailed(measurement: Measurement, count: int | None) -> Measurement:
-    """With ``count`` values of time to first token in every run; ``None``: no run says how many."""
+    """With ``count`` values of time to first token in every run; ``None``: no run says how many, and each has 32 requests."""
     known = {} if count is None else {TAIL.metric: Distribution(n=count, mean=1, sd_log=None, minimum=1, maximum=1, percentiles={})}
     return replace(measurement, runs=tuple(replace(run, distributions=known) for run in measurement.runs))
 
@@ -160,8 +160,8 @@ def test_a_tail_of_enough_values_is_judged() -> None:
     [
         (999, 1_000, "p99 needs 1,000 values in every run, the candidate has 999"),
         (1_000, 999, "the baseline has 999"),
-        (None, 1_000, "how many the candidate has is not known"),
-        (1_000, None, "how many the baseline has is not known"),
+        (None, 1_000, "the candidate has 32"),  # requests that succeeded
+        (1_000, None, "the baseline has 32"),
     ],
 )
 def test_a_tail_of_too_few_values_is_shown_and_not_judged(candidate: int | None, baseline: int | None, text: str) -> None:
@@ -190,6 +190,17 @@ def test_a_tail_that_a_run_could_not_give_is_shown_as_missing() -> None:
 
 def test_a_tail_without_any_value_is_invalid() -> None:
     assert tail(None, 1_000, held=False).outcome is Outcome.INVALID
+
+
+def test_a_tail_that_another_tool_states_has_no_more_values_than_requests() -> None:
+    found = measurement_of({**GOOD, TAIL: (2.0,) * 3})
+    enough, failed = (replace(found, runs=tuple(replace(run, requests=1_000, errors=errors) for run in found.runs)) for errors in (0, 1))
+    document = document_of({**GOOD, TAIL: (1.0,) * 3})
+    document = replace(document, runs=tuple(replace(run, requests=1_000) for run in document.runs))
+    judged_cell, shown = (judged(measurement, Found(documents=(document,)), gates(TTFT, TAIL)).cells[1] for measurement in (enough, failed))
+    assert (judged_cell.suspect, judged_cell.decisive) == (True, True)
+    assert (shown.suspect, shown.decisive) == (False, False)
+    assert "has 999" in shown.reasons[0]
 
 
 def test_a_tail_of_too_few_values_without_baseline() -> None:
