@@ -49,18 +49,7 @@ def propose(
 
     :raises BaselineError: for an invalid measurement, for fewer than three runs, and for an environment that cannot be identified.
     """
-    flaws = (*measurement.problems, *(problem for run in measurement.runs for problem in run.problems))
-    if flaws:
-        msg = f"{case.name} cannot become a baseline: its measurement is invalid ({flaws[0]}). Remove the cause and measure again."
-        raise BaselineError(msg)
-    if len(measurement.runs) < MINIMUM_RUNS:
-        msg = (
-            f"{case.name} cannot become a baseline: {len(measurement.runs)} runs, needed are {MINIMUM_RUNS}. Measure again with more runs."
-        )
-        raise BaselineError(msg)
-    if not environment.may_be_baseline:
-        msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
-        raise BaselineError(msg)
+    _require_valid(measurement, case, environment)
     metrics = {metric for run in measurement.runs for metric in (*(cell.metric for cell in run.values), *run.distributions, *run.parts)}
     known = {**(meanings or {}), **MEANINGS}
     if strangers := sorted(metrics - known.keys()):
@@ -90,3 +79,18 @@ def propose(
         reason=reason,
         unknown_metrics={metric: (known[metric].direction.value, known[metric].kind.value) for metric in sorted(metrics - MEANINGS.keys())},
     )
+
+
+def _require_valid(measurement: Measurement, case: Case, environment: Environment) -> None:
+    flaws = (*measurement.problems, *(problem for run in measurement.runs for problem in run.problems))
+    if flaws:
+        msg = f"{case.name} cannot become a baseline: its measurement is invalid ({flaws[0]}). Remove the cause and measure again."
+        raise BaselineError(msg)
+    if len(measurement.runs) < MINIMUM_RUNS:
+        msg = (
+            f"{case.name} cannot become a baseline: {len(measurement.runs)} runs, needed are {MINIMUM_RUNS}. Measure again with more runs."
+        )
+        raise BaselineError(msg)
+    if not environment.may_be_baseline:
+        msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
+        raise BaselineError(msg)
