@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Comparison:
 
     def margin(self, quantile: float) -> float:
         """t(quantile, degrees) times the standard error."""
-        return float(stdtrit(self.degrees, quantile)) * self.standard_error
+        return _t(self.degrees, quantile) * self.standard_error
 
     def in_unit(self, signed: float) -> float:
         """A signed value of the scale as a value of the metric."""
@@ -67,6 +68,12 @@ class Comparison:
     def allowed(self, tolerance: float) -> float:
         """A tolerance on the scale: how far the baseline is from what is so much worse."""
         return self.ruler.allowed(tolerance, self.baseline)
+
+
+@lru_cache(maxsize=256)
+def _t(degrees: int, quantile: float) -> float:
+    """Few degrees and quantiles occur, and a call of scipy for one number costs as much as the rest of a comparison's arithmetic."""
+    return float(stdtrit(degrees, quantile))
 
 
 def compare(candidate: Sequence[float], sessions: Sequence[Sequence[float]], *, sign: int, prior_sd: float) -> Comparison:
