@@ -274,7 +274,7 @@ def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
     lines = []
     for result in results:
         verdict = result.verdict
-        texts = list(verdict.reasons[:1]) if verdict.outcome in _EXPLAINED else []
+        texts = [_shortened(verdict.reasons[0])] if verdict.outcome in _EXPLAINED and verdict.reasons else []
         if verdict.waiver is not None:
             texts = [f"regressed, {waiver_text.waived(verdict.waiver)}"]
         if not texts:
@@ -283,6 +283,12 @@ def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
         lines += [Line(part, colour) for part in wrapped(f"{result.case.name}: {texts[0]}", width)]
         lines += [Line(part) for part in wrapped(certainty_text.what_decides(result), width, "  ")]
     return lines
+
+
+def _shortened(reason: str) -> str:
+    """Of a quoted log the first line and the last, where the error stands; the failure text has all of it."""
+    lines = [line for line in reason.splitlines() if line.strip()]
+    return reason if len(lines) < 3 else f"{lines[0]} … {lines[-1]}"
 
 
 def _baseline_lines(report: SessionReport, width: int) -> list[Line]:

@@ -196,6 +196,18 @@ def test_the_header_says_where_timing_is_simulated(simulated: bool, said: bool) 
     assert second == "dynperf: baselines in baselines, seed 7, intervals 90 %"
 
 
+def test_of_a_quoted_log_the_summary_has_the_last_line_and_the_failure_all() -> None:
+    result = a_result(4, Outcome.INVALID)
+    quoted = replace(
+        result, verdict=replace(result.verdict, reasons=("worker ended. Its log ends:\n  usage: [--a]\n  [--b]\n  error: no --c",))
+    )
+    said = " ".join(texts(a_report(quoted)))
+    assert "worker ended. Its log ends: …" in said
+    assert "error: no --c" in said
+    assert "[--a]" not in said
+    assert "\n  [--b]\n" in failure_text(quoted)
+
+
 # ---- pairs, rates, waivers, suspicions, a shift of everything
 
 
