@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO = $(BIN)/pytest suites/concurrency_sweep --gpu=mocker --dynperf-baselines=$(VENV)/demo-baselines
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check format wheel clean help
+.PHONY: demo test check format calibrate wheel clean help
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ check: $(VENV)/.dev ## lint, types, import contracts, news fragments
 format: $(VENV)/.dev ## format the code and sort what can be sorted
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+calibrate: $(VENV)/.dev ## simulate the decision rule: false alarms, power, runs (ten minutes on one core)
+	$(BIN)/python -m benchmarks.judgement --write benchmarks/judgement/tables
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -55,6 +55,7 @@ SCREEN = (
 FLOOR = (
     _rule("floor: mean variance within sessions"),
     _rule("floor: median variance within sessions", floor="median"),
+    _rule("floor: median variance, and the screen at .4 of the tolerance", floor="median", screen_floor=0.4),
     _rule("no floor", floor="none"),
 )
 
@@ -70,9 +71,15 @@ SIZES = (
     _rule("the recommended rule, tolerance 2 %", RECOMMENDED, tolerance=0.02),
 )
 
+ERRORS = ((0.0, 0.0), (0.012, 0.0), (0.012, 0.5), (0.012, 0.9), (0.025, 0.0), (0.025, 0.5), (0.025, 0.9))
+
 PROMPTS = tuple(
-    _world(f"error of finite requests {error:.1%}, {common:.0%} of its variance common", statistic_error=error, common=common)
-    for error, common in ((0.0, 0.0), (0.012, 0.0), (0.012, 0.5), (0.012, 0.9), (0.025, 0.0), (0.025, 0.5), (0.025, 0.9))
+    Setting(
+        name=f"error of finite requests {error * 100:.1f} %, {common * 100:.0f} % of its variance common",
+        rule=PACKAGE,
+        world={"statistic_error": error, "common": common},
+    )
+    for error, common in ERRORS
 )
 
 LAYOUTS = {
@@ -99,7 +106,7 @@ DEPLOYMENT = (
     _world("nothing is the deployment's; ABBA blocks of 5, judged as blocks", layout="abba", blocks=True),
     *(
         _world(
-            f"{share:.0%} of the session's variance is the deployment's; {words}",
+            f"{share * 100:.0f} % of the session's variance is the deployment's; {words}",
             layout=layout,
             blocks=blocks,
             deployment_share=share,
@@ -117,7 +124,7 @@ ADJUSTMENTS = {"no": "not used", "plain": "regressed out in the duet", "scaled":
 
 COVARIATE = (
     *(
-        _world(f"explains {share:.0%} of the run's variance; {words}", covariate_share=share, adjust=adjust)
+        _world(f"explains {share * 100:.0f} % of the run's variance; {words}", covariate_share=share, adjust=adjust)
         for share in (0.25, 0.5, 0.75)
         for adjust, words in ADJUSTMENTS.items()
     ),

@@ -78,7 +78,8 @@ def read(path: Path) -> dict[str, Any]:
 def run(step: Step, state: Path, words: Sequence[str]) -> Path:
     """Measure. What an interrupted attempt has left is removed first. Costs about a minute, with pairs some minutes.
 
-    :raises RuntimeError: where pytest ends otherwise than passed or failed, or leaves no complete session with a valid case; names the file of its output.
+    :raises RuntimeError: where pytest ends otherwise than passed or failed, or leaves no complete session with a valid case; names the
+        file of its output.
     """
     own = state / "sessions" / step.name
     shutil.rmtree(own, ignore_errors=True)
@@ -93,7 +94,8 @@ def run(step: Step, state: Path, words: Sequence[str]) -> Path:
             raise
     found = finished(step, state)
     if status not in (0, 1) or found is None:
-        msg = f"{step.name} ended with exit status {status} and {'a' if found else 'no'} complete session with a valid case: see {own / 'output.txt'}"
+        what = "a" if found else "no"
+        msg = f"{step.name} ended with exit status {status} and {what} complete session with a valid case: see {own / 'output.txt'}"
         raise RuntimeError(msg)
     if step.kind == BASELINE:
         shutil.copytree(own / "baselines", state / "baselines", dirs_exist_ok=True)
