@@ -1,0 +1,150 @@
+"""What a plan promises: which regressions would be found, and what it takes to find a given one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.baseline.document import Baseline, BaselineRun
+from pytest_dynperf.baseline.store import write
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.scenario.case import Case
+from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.scenario.platform import Platform
+from pytest_dynperf.scenario.topology import Topology
+from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.session.detection import Affordable, affordable_pairs, detectable, documents_for, pairs_s
+from pytest_dynperf.session.plan import Plan, Settings, plan_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ITL = Cell("inter_token_latency.v1", "p50")
+CASE = Case(
+    suite="suite",
+    case_id="c2",
+    question="?",
+    platform="mocker",
+    topology=Topology(engine="mocker", model="m"),
+    traffic=Traffic(isl=64, osl=16, concurrency=2),
+    expectation=Expectation(gates=(Gate(cell=ITL, tolerance=0.03),)),
+)
+KEY = {"topology.shape": CASE.topology.shape, "topology.engine": "mocker", "workload": CASE.traffic.workload_hash}
+
+
+def _documents(root: Path, sessions: int, *, spread: float = 0.01, environment: str = "mocker-x", **key: str) -> None:
+    for number in range(sessions):
+        middle = 0.006 * (1 + spread * (number % 3 - 1))
+        runs = tuple(
+            BaselineRun(values={ITL: middle * (1 + spread * (one - 1))}, distributions={}, requests=30, errors=0, duration_s=2.0)
+            for one in range(3)
+        )
+        document = Baseline(
+            suite="suite",
+            case_id="c2",
+            session_id=f"s{number:02d}",
+            stamp=f"202601{number + 1:02d}T000000Z",
+            environment_name=environment,
+            key={**KEY, **key},
+            provenance={},
+            units={ITL.metric: "s"},
+            runs=runs,
+        )
+        write(root, document)
+
+
+def _lines(root: Path, **settings: object) -> str:
+    made = Settings(
+        session_id="s",
+        stamp="20260201T000000Z",
+        seed=1,
+        command="pytest",
+        rootdir=root,
+        baselines=root,
+        run_directory=root / "run",
+        cache_directory=root / "cache",
+    )
+    platform = Platform(
+        name="mocker",
+        summary="no GPU",
+        gpu_pattern="",
+        gpu_count=0,
+        gpu_memory_gib=0,
+        launcher="process",
+        simulated=True,
+        verified=True,
+        defaults={},
+        file="mocker.toml",
+    )
+    return "\n".join(plan_lines(Plan(platform=platform, why="?", cases=(CASE,)), replace(made, **settings)))  # type: ignore[arg-type]
+
+
+def test_without_a_baseline_nothing_is_promised(tmp_path: Path) -> None:
+    text = _lines(tmp_path, control=("baseline",), detect=0.03)
+    assert "no baseline tells what would be found" in text
+    assert "takes" not in text
+
+
+def test_documents_of_another_load_platform_or_shape_promise_nothing(tmp_path: Path) -> None:
+    _documents(tmp_path, 2, environment="h100-x", **{"gpu.sku": "H100"})
+    _documents(tmp_path, 2, environment="mocker-y", workload="another")
+    assert documents_for(CASE, tmp_path) == ()
+    _documents(tmp_path, 3)
+    assert len(documents_for(CASE, tmp_path)) == 3
+
+
+def test_more_baselines_and_more_pairs_find_smaller_regressions(tmp_path: Path) -> None:
+    found = []
+    for sessions in (1, 3, 10):
+        root = tmp_path / str(sessions)
+        _documents(root, sessions)
+        (one,) = detectable(CASE, documents_for(CASE, root), Affordable(pairs=20))
+        assert one.by_fresh_session is not None
+        assert one.by_duet is not None
+        assert one.by_duet < one.by_fresh_session
+        found.append(one.by_fresh_session)
+    assert found == sorted(found, reverse=True)
+    documents = documents_for(CASE, tmp_path / "3")
+    few, many = (detectable(CASE, documents, Affordable(pairs=pairs))[0].by_duet for pairs in (5, 20))
+    assert few is not None
+    assert many is not None
+    assert many < few
+    assert detectable(CASE, documents, Affordable(pairs=0))[0].by_duet is None
+    (blocks,) = detectable(CASE, documents, Affordable(pairs=20, blocks=True))
+    assert blocks.by_duet is not None
+    assert blocks.by_duet > many, "deployments scatter too"
+
+
+def test_what_is_asked_for_is_answered_and_what_cannot_be_is_said(tmp_path: Path) -> None:
+    _documents(tmp_path, 3)
+    documents = documents_for(CASE, tmp_path)
+    (large,) = detectable(CASE, documents, Affordable(), detect=0.5)
+    assert (large.pairs, large.sessions) == (5, 1)
+    (tiny,) = detectable(CASE, documents, Affordable(), detect=0.001)
+    assert (tiny.pairs, tiny.sessions) == (None, None)
+    text = _lines(tmp_path, control=("baseline",), detect=0.5)
+    assert "to find 50 % of ITL p50 takes 5 pairs with a control (about" in text
+    assert "1 baseline session (there are enough)" in text
+    nothing = _lines(tmp_path, detect=0.001)
+    assert "more than 20 pairs" in nothing
+    assert "more than 10 baseline sessions can give" in nothing
+
+
+def test_the_budget_bounds_the_pairs(tmp_path: Path) -> None:
+    assert affordable_pairs(None, run_s=1.0, start_s=1.0) == 20
+    assert affordable_pairs(0.0, run_s=1.0, start_s=1.0) == 0
+    for look in (5, 10, 15, 20):
+        cost_s = pairs_s(look, run_s=3.0, start_s=7.0)
+        assert affordable_pairs(cost_s, run_s=3.0, start_s=7.0) == look
+        assert affordable_pairs(cost_s - 0.1, run_s=3.0, start_s=7.0) == look - 5
+    assert pairs_s(5, run_s=1.0, start_s=0.0, blocks=True) == 20.0, "a cycle of blocks is ten pairs"
+    _documents(tmp_path, 3)
+    assert "within the budget" in _lines(tmp_path, control=("baseline",), budget_s=60.0)
+    assert "does not reach the first look" in _lines(tmp_path, control=("baseline",), budget_s=1.0)
+
+
+@pytest.mark.parametrize(("control", "words"), [((), "a fresh session of its case"), (("baseline",), "up to 20 pairs with the control")])
+def test_the_total_says_what_a_suspect_adds(tmp_path: Path, control: tuple[str, ...], words: str) -> None:
+    assert words in _lines(tmp_path, control=control)
