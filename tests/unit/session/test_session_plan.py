@@ -34,7 +34,9 @@ CASE = Case(
 KEY = {"topology.shape": CASE.topology.shape, "topology.engine": "mocker", "workload": CASE.traffic.workload_hash}
 
 
-def _documents(root: Path, sessions: int, *, spread: float = 0.01, environment: str = "mocker-x", **key: str) -> None:
+def _documents(
+    root: Path, sessions: int, *, spread: float = 0.01, environment: str = "mocker-x", key: tuple[str, str] = ("cpu.count", "2")
+) -> None:
     for number in range(sessions):
         middle = 0.006 * (1 + spread * (number % 3 - 1))
         runs = tuple(
@@ -47,7 +49,7 @@ def _documents(root: Path, sessions: int, *, spread: float = 0.01, environment: 
             session_id=f"s{number:02d}",
             stamp=f"202601{number + 1:02d}T000000Z",
             environment_name=environment,
-            key={**KEY, **key},
+            key=KEY | dict([key]),
             provenance={},
             units={ITL.metric: "s"},
             runs=runs,
@@ -88,8 +90,8 @@ def test_without_a_baseline_nothing_is_promised(tmp_path: Path) -> None:
 
 
 def test_documents_of_another_load_platform_or_shape_promise_nothing(tmp_path: Path) -> None:
-    _documents(tmp_path, 2, environment="h100-x", **{"gpu.sku": "H100"})
-    _documents(tmp_path, 2, environment="mocker-y", workload="another")
+    _documents(tmp_path, 2, environment="h100-x", key=("gpu.sku", "H100"))
+    _documents(tmp_path, 2, environment="mocker-y", key=("workload", "another"))
     assert documents_for(CASE, tmp_path) == ()
     _documents(tmp_path, 3)
     assert len(documents_for(CASE, tmp_path)) == 3
