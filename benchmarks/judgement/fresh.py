@@ -6,10 +6,10 @@ import numpy as np
 
 from benchmarks.judgement import gate
 from benchmarks.judgement.gate import Rule
-from benchmarks.judgement.model import World, runs
 from benchmarks.judgement.rules import PACKAGE
 from benchmarks.judgement.study import CHANGES, CVS, Share
 from benchmarks.judgement.table import CV_COLUMNS, markdown, number
+from benchmarks.judgement.world import World, runs
 
 SCREEN = 0.80
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.judgement import gate, others
 from benchmarks.judgement.gate import Rule
-from benchmarks.judgement.model import World, error_of_statistic, requests, run_effects, runs, session_effects
 from benchmarks.judgement.study import CHANGES, Setting, Share, evaluate
+from benchmarks.judgement.world import World, error_of_statistic, requests, run_effects, runs, session_effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable

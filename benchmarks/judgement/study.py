@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.judgement import gate
 from benchmarks.judgement.covariate import adjusted_duet
 from benchmarks.judgement.gate import Rule
-from benchmarks.judgement.model import World, pairs, runs
+from benchmarks.judgement.world import World, pairs, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

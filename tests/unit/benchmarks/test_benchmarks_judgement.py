@@ -14,10 +14,10 @@ from benchmarks.judgement.__main__ import main
 from benchmarks.judgement.embedded.count import counted, table, upper_bound
 from benchmarks.judgement.embedded.step import BASELINE, KINDS, Step, command, finished, steps
 from benchmarks.judgement.embedded.suite import write_suite
-from benchmarks.judgement.model import World, error_of_statistic, pairs, positions, run_effects, runs
 from benchmarks.judgement.requirement import check
 from benchmarks.judgement.rules import NAMED, PACKAGE
 from benchmarks.judgement.study import Setting, evaluate
+from benchmarks.judgement.world import World, error_of_statistic, pairs, positions, run_effects, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +151,7 @@ def test_outcomes_of_the_gate_are_apart() -> None:
 
 
 def session(outcome: str, cells: list[str], *, pairs: int = 0) -> dict[str, Any]:
-    metrics = [{"verdict": {"outcome": cell, "decisive": True, "suspect": cell == "regressed"}} for cell in cells]
+    metrics: list[dict[str, Any]] = [{"verdict": {"outcome": cell, "decisive": True, "suspect": cell == "regressed"}} for cell in cells]
     metrics += [{"verdict": None}, {"verdict": {"outcome": "regressed", "decisive": False, "suspect": True}}]
     case: dict[str, Any] = {
         "metrics": metrics,
