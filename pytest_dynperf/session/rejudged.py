@@ -22,8 +22,9 @@ from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.duet import confirm_by_duet
 from pytest_dynperf.verdict.judge import invalid, judge
 from pytest_dynperf.verdict.sequential import Step, next_step
+from pytest_dynperf.verdict.suspect import suspicions
 from pytest_dynperf.verdict.terms import Terms
-from pytest_dynperf.verdict.verdict import Outcome
+from pytest_dynperf.verdict.verdict import Means, Outcome
 from pytest_dynperf.verdict.waive import waive
 from pytest_dynperf.verdict.weigh import flaws
 
@@ -96,11 +97,12 @@ def rejudge(session: SessionFile, question: Question) -> Rejudged:
     results, notes = [], []
     for result in report.results:
         asked = replace(result, case=replace(result.case, expectation=expectation_of(result, question)))
-        verdict = _judged(asked, report, root, question)
-        if verdict is None:
+        answer = _judged(asked, report, root, question)
+        if answer is None:
             notes.append(f"{result.case.name}: {WITHHELD}")
-            verdict = result.verdict
-        results.append(replace(asked, verdict=waive(verdict, case_name=result.case.name, waivers=waivers, today=today)))
+        else:
+            asked = _with(asked, *answer)
+        results.append(replace(asked, verdict=waive(asked.verdict, case_name=result.case.name, waivers=waivers, today=today)))
     annotations = annotate([(result.case.name, result.verdict) for result in results])
     return Rejudged(
         file=session.file,
@@ -140,8 +142,26 @@ def _root(session: SessionFile, question: Question) -> Path:
     return root
 
 
-def _judged(result: CaseResult, report: SessionReport, root: Path, question: Question) -> Verdict | None:
-    """``None`` where the file does not hold what would have to be judged."""
+def _with(result: CaseResult, verdict: Verdict, documents: tuple[Baseline, ...]) -> CaseResult:
+    """With the new verdict, and what follows from it and from the documents."""
+    decisive = result.confirmation if verdict.means is Means.FRESH_SESSION else result.measurement
+    provenance = documents[-1].provenance if documents else {}
+    if decisive is None or result.environment is None:
+        return replace(result, verdict=verdict, suspicions=())
+    suspected = suspicions(
+        verdict,
+        decisive,
+        documents,
+        provenance=result.environment.provenance,
+        baseline_provenance=provenance,
+        duet=result.duet if verdict.means is Means.DUET else None,
+        terms=terms_of(result),
+    )
+    return replace(result, verdict=verdict, baseline_provenance=provenance, suspicions=suspected)
+
+
+def _judged(result: CaseResult, report: SessionReport, root: Path, question: Question) -> tuple[Verdict, tuple[Baseline, ...]] | None:
+    """The verdict, and the documents that it rests on. ``None`` where the file does not hold what would have to be judged."""
     expectation, terms = result.case.expectation, terms_of(result)
     if result.environment is None or result.measurement is None:
         return None
@@ -151,15 +171,15 @@ def _judged(result: CaseResult, report: SessionReport, root: Path, question: Que
     try:
         found = documents_of(result, report, root, key=key, everything=question.all_baselines)
     except BaselineError as error:
-        return invalid((str(error),), expectation)
+        return invalid((str(error),), expectation), ()
     verdict = judge(result.measurement, found, expectation, key=key, terms=terms)
     if next_step(verdict).step is Step.ENOUGH:
-        return verdict
+        return verdict, found.documents
     if result.duet is not None:
-        return confirm_by_duet(verdict, result.duet, expectation, documents=found.documents, terms=terms, final=True)
-    if result.confirmation is not None:
-        return confirm(verdict, result.confirmation, found.documents, expectation, terms=terms)
-    return verdict
+        verdict = confirm_by_duet(verdict, result.duet, expectation, documents=found.documents, terms=terms, final=True)
+    elif result.confirmation is not None:
+        verdict = confirm(verdict, result.confirmation, found.documents, expectation, terms=terms)
+    return verdict, found.documents
 
 
 def documents_of(result: CaseResult, report: SessionReport, root: Path, *, key: Mapping[str, str], everything: bool) -> Found:

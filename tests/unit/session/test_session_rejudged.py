@@ -74,6 +74,7 @@ def test_every_outcome_is_the_same_again_cell_by_cell(root: Path, tmp_path: Path
     for before, now in zip(results, found.report.results, strict=True):
         assert now.verdict == withheld(before).verdict, before.case.case_id
     assert found.notes == (f"concurrency_sweep/failed: {WITHHELD}",)
+    assert {result.case.case_id for result in found.report.results if result.suspicions} == {"regressed", "duet-regressed"}
 
 
 def test_what_the_night_could_not_know_takes_no_part(root: Path, tmp_path: Path) -> None:
