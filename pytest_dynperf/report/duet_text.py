@@ -47,4 +47,11 @@ def arm_changes(result: CaseResult) -> list[tuple[str, str, str]]:
     if result.duet is None or result.environment is None or not result.duet.control_provenance:
         return []
     changed = differences(result.environment.provenance, result.duet.control_provenance)
-    return [(name, theirs or NOT_RECORDED, ours or NOT_RECORDED) for name, (ours, theirs) in changed.items()]
+    return [(name, told(name, theirs), told(name, ours)) for name, (ours, theirs) in changed.items()]
+
+
+def told(name: str, text: str | None) -> str:
+    """A text of provenance. Arguments and overrides are recorded only where there are any: a side without them had none."""
+    if text:
+        return text
+    return "(none)" if name.endswith((".args", "dynperf.set")) else NOT_RECORDED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.environment import differences
 from pytest_dynperf.report import wording
 from pytest_dynperf.report.annotations_text import SURVIVES
-from pytest_dynperf.report.duet_text import NOT_RECORDED
+from pytest_dynperf.report.duet_text import told
 from pytest_dynperf.report.meaning import label, meaning_of
 from pytest_dynperf.report.scale_text import Compared, compared, value_text, values_text
 from pytest_dynperf.report.standing import Standing, standing
@@ -99,4 +99,4 @@ def provenance_changes(result: CaseResult) -> list[tuple[str, str, str]]:
     if result.environment is None or not result.baseline_provenance:
         return []
     changed = differences(result.environment.provenance, result.baseline_provenance)
-    return [(name, theirs or NOT_RECORDED, ours or NOT_RECORDED) for name, (ours, theirs) in changed.items()]
+    return [(name, told(name, theirs), told(name, ours)) for name, (ours, theirs) in changed.items()]

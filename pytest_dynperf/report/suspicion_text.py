@@ -37,9 +37,9 @@ def suspected(result: CaseResult) -> tuple[Suspected, ...]:
     return tuple(Suspected(what=one.what, sentence=one.sentence, evidence=_evidence(one, result)) for one in result.suspicions)
 
 
-def lines(result: CaseResult) -> list[str]:
-    """At most :data:`SHORT` and a count of the rest."""
-    found = suspected(result)
+def lines(result: CaseResult, *, recorded: bool = True) -> list[str]:
+    """At most :data:`SHORT` and a count of the rest. Without ``recorded`` changes where they have been listed already."""
+    found = [one for one in suspected(result) if recorded or one.what != RECORDED]
     texts = [f"{one.what}: {one.sentence}" + (f" ({one.evidence})" if one.evidence else "") for one in found[:SHORT]]
     return texts if len(found) <= SHORT else [*texts[:-1], f"{texts[-1]}; {len(found) - SHORT} more in the report"]
 

@@ -6,6 +6,7 @@ Tables and sentences keep to the width; paths and commands stay whole on their l
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 100
 MIN_WIDTH = 40
+_FEW_FILES = 5
 _FEW_CASES = 12
 """Up to here every case has a line; beyond, unchanged ones are counted."""
 _EXPLAINED = (Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE)
@@ -118,7 +120,7 @@ def _suspects_text(result: CaseResult) -> list[str]:
     arms = duet_text.arm_changes(result)
     if result.duet is not None and result.duet.control_provenance:
         lines = _changes_text("differs from the control", arms) or ["  nothing that is recorded differs between the arms"]
-    suspicions = suspicion_text.lines(result)
+    suspicions = suspicion_text.lines(result, recorded=not arms)
     if suspicions:
         lines.append("  look here first (suspicions, not findings):")
         return lines + [line for text in suspicions for line in _paragraphs(text, "    ")]
@@ -134,8 +136,16 @@ def _what_to_do(result: CaseResult, root: Path) -> list[tuple[str, str]]:
     steps = [("repeat", result.reproduce)]
     if result.verdict.outcome is not Outcome.INVALID:
         steps.append(("accept", result.accept))
-    steps += [("log", str(root / path)) for path in result.logs] + [("requests", str(root / path)) for path in result.records]
+    steps += [*_places("log", result.logs, root), *_places("requests", result.records, root)]
     return [(title, text) for title, text in steps if text]
+
+
+def _places(title: str, paths: Sequence[str], root: Path) -> list[tuple[str, str]]:
+    """A line a file; of many files a line a directory."""
+    if len(paths) <= _FEW_FILES:
+        return [(title, str(root / path)) for path in paths]
+    directories = Counter(str((root / path).parent) for path in paths)
+    return [(f"{title} ({number} files)", directory) for directory, number in directories.items()]
 
 
 def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:

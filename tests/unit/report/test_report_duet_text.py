@@ -24,6 +24,12 @@ def test_what_differs_between_the_arms_is_named_as_control_and_candidate() -> No
     assert duet_text.arm_changes(by_duet()) == [("dynamo.version", "1.4.0", "1.4.2")]
 
 
+def test_a_side_without_arguments_had_none_and_other_facts_were_not_recorded() -> None:
+    control = {"dynamo.version": "1.4.2", "commit": "0a1b2c3", "worker.args": "--x"}
+    changes = duet_text.arm_changes(by_duet(duet=replace(a_duet(), control_provenance=control)))
+    assert changes == [("host", "(not recorded)", "perf-1"), ("worker.args", "--x", "(none)")]
+
+
 def test_arms_without_a_record_differ_in_nothing_that_could_be_named() -> None:
     assert duet_text.arm_changes(by_duet(duet=replace(a_duet(), control_provenance={}))) == []
     assert duet_text.arm_changes(replace(by_duet(), environment=None)) == []

@@ -270,9 +270,25 @@ def test_a_suspect_that_the_pairs_have_cleared_is_not_in_the_way() -> None:
 def test_at_most_three_suspicions_and_they_are_called_so() -> None:
     text = failure_text(by_duet())
     assert "look here first (suspicions, not findings):\n    decode: " in text
-    assert "load generator waited" not in text
-    assert "1 more in the" in text
     assert "so suspect" not in text, "what differs is named once, by the suspicions"
+    alone = failure_text(replace(by_duet(), duet=None))
+    assert "load generator waited" not in alone
+    assert "1 more in the" in alone
+
+
+def test_what_the_arms_differ_in_is_not_told_twice() -> None:
+    text = failure_text(by_duet())
+    assert "recorded change" not in text
+    assert text.count("dynamo.version") == 1
+    same = replace(by_duet(), duet=None)
+    assert "recorded change: " in failure_text(same)
+
+
+def test_many_files_are_named_by_their_directory() -> None:
+    result = replace(a_result(4, Outcome.REGRESSED, factor=1.119), logs=tuple(f"deployments/{d}/{n}.log" for d in "ab" for n in range(5)))
+    text = failure_text(result, run_directory="reports/r")
+    assert "  log (5 files): reports/r/deployments/a\n  log (5 files): reports/r/deployments/b\n" in text
+    assert "requests: reports/r/records/concurrency_sweep/agg-isl256-osl32-c4/run-1.jsonl" in text
 
 
 def test_rates_and_counts_are_shown_in_their_own_terms() -> None:
