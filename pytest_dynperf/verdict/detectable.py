@@ -36,7 +36,7 @@ def detectable_by_duet(run_sd: float, pairs: int, tolerance: float, *, deploymen
 def duet_mde(variance: float, tolerance: float, *, pairs: int = LOOKS[-1]) -> float | None:
     """``variance`` is that of one difference: :attr:`Estimate.variance`, or twice that of a run where no pair has been measured yet.
 
-    max(tolerance / 2, t(.9985) se) + t(.80) se at the last look within ``pairs``, or more: where noise is small against the tolerance, an
+    max(tolerance / 2, t(.999) se) + t(.80) se at the last look within ``pairs``, or more: where noise is small against the tolerance, an
     early look may call a regression of that size *unchanged*, and what counts is the chance that any look finds it. Takes up to 3 ms.
     """
     cap = _last_look(pairs)

@@ -105,8 +105,9 @@ def _decided(cell: CellVerdict, seen: _Seen) -> CellVerdict:
         return unjudged(_gate(cell), "suspect, and no session tells how its runs scatter: the duet cannot decide")
     tolerance = _tolerance(cell, ruler)
     differences = [_difference(cell, pair, meaning, ruler) for pair in seen.pairs]
+    blocks = seen.duet.layout == BLOCKS
     # Side by side the same two deployments serve all pairs.
-    look = replay(differences, noise.run, tolerance, deployment=noise.deployment if seen.duet.layout == BLOCKS else 0.0)
+    look = replay(differences, noise.run, tolerance, deployment=noise.deployment if blocks else 0.0, blocks=blocks)
     if isinstance(look, Absent):
         return unjudged(_gate(cell), f"suspect, and the duet cannot decide: {look.reason}")
     if look is None:

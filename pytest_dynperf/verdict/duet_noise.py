@@ -20,8 +20,8 @@ from pytest_dynperf.verdict.sequential import LOOKS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOOK_ALPHA = 0.0015
-"""One-sided error of *regressed* at each look. Four looks come to .006 at most, together."""
+LOOK_ALPHA = 0.001
+"""One-sided error of *regressed* at each look. Six looks come to .006 at most, together."""
 CLEAR_QUANTILE = 0.95
 """*Unchanged* needs this confidence that the effect is below the tolerance."""
 
@@ -67,7 +67,7 @@ class Estimate:
         return float(stdtrit(degrees(self.pairs), quantile)) * self.standard_error
 
     def limit(self, tolerance: float) -> float:
-        """max(tolerance / 2, t(.9985) se): above it the effect is a regression."""
+        """max(tolerance / 2, t(.999) se): above it the effect is a regression."""
         return max(tolerance / 2, self.margin(1 - LOOK_ALPHA))
 
     def finding(self, tolerance: float) -> Finding:
@@ -112,13 +112,20 @@ class Look:
     finding: Finding
 
 
-def replay(differences: Sequence[float | Absent], run: float, tolerance: float, *, deployment: float = 0.0) -> Look | Absent | None:
-    """Look after 5, 10, 15, 20 pairs; the first look that finds something ends it, and what was measured later does not count.
+def looks_of(*, blocks: bool) -> tuple[int, ...]:
+    """Blocks are looked at when they are whole."""
+    return tuple(look for look in LOOKS if not look % BLOCK) if blocks else LOOKS
 
-    ``None`` before the first look. Absent where a look meets a pair without a value, or could not but meet it.
+
+def replay(
+    differences: Sequence[float | Absent], run: float, tolerance: float, *, deployment: float = 0.0, blocks: bool = False
+) -> Look | Absent | None:
+    """Look after 5, 7, 10, 15, 20, 30 pairs; the first look that finds something ends it, and what was measured later does not count.
+
+    ``blocks``: the pairs were measured in blocks, for which ``deployment`` is (see :func:`estimate`). ``None`` before the first look. Absent where a look meets a pair without a value, or could not but meet it.
     """
     last: Look | None = None
-    for count in LOOKS:
+    for count in looks_of(blocks=blocks):
         if count > len(differences):
             break
         numbers = all_of(differences[:count])

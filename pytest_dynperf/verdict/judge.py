@@ -15,8 +15,7 @@ from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.verdict.combine import of_case, unjudged
 from pytest_dynperf.verdict.detectable import detectable_by_duet
 from pytest_dynperf.verdict.exact import contradiction, judge_count
-from pytest_dynperf.verdict.noise import decision_limit, screen_limit, screened_with_power, shows_not_worse
-from pytest_dynperf.verdict.run_noise import run_variance
+from pytest_dynperf.verdict.noise import decision_limit, run_variance, screen_limit, screened_with_power, shows_not_worse
 from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import CellVerdict, Outcome, Verdict

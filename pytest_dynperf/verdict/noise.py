@@ -13,7 +13,7 @@ from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING
 
-from scipy.special import stdtr, stdtrit
+from scipy.special import chdtri, stdtr, stdtrit
 
 from pytest_dynperf.verdict.scale import Reading, Ruler
 from pytest_dynperf.verdict.verdict import Scale
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SCREEN_QUANTILE = 0.80
 DUET_SCREEN_QUANTILE = 0.75  # a false suspect costs a few pairs there, not a redeploy and a session
+SCREEN_SHARE = 0.5  # of the tolerance
+DUET_SCREEN_SHARE = 0.4
 
 _PRIOR_WEIGHT = 4  # the prior counts like four sessions of history
 _CLIP_FROM = 4  # sessions: below it there is no telling which one is the outlier
@@ -76,17 +78,22 @@ def _t(degrees: int, quantile: float) -> float:
     return float(stdtrit(degrees, quantile))
 
 
-def compare(candidate: Sequence[float], sessions: Sequence[Sequence[float]], *, sign: int, prior_sd: float) -> Comparison:
+def compare(
+    candidate: Sequence[float], sessions: Sequence[Sequence[float]], *, sign: int, prior_sd: float, duet: bool = False
+) -> Comparison:
     """Of magnitudes. ``candidate``: at least two values, one per run; ``sessions``: the same for each baseline session, oldest first, at
-    least one.
+    least one. ``duet``: pairs with a control will decide what the screen suspects.
 
     :raises ValueError: for values that are not positive and finite, and where there are too few.
     """
     logs = Ruler(scale=Scale.LOG, sign=sign, prior_sd=prior_sd)
-    return compare_readings(logs, [Reading(value) for value in candidate], [[Reading(value) for value in runs] for runs in sessions])
+    read = [[Reading(value) for value in runs] for runs in sessions]
+    return compare_readings(logs, [Reading(value) for value in candidate], read, duet=duet)
 
 
-def compare_readings(ruler: Ruler, candidate: Sequence[Reading], sessions: Sequence[Sequence[Reading]]) -> Comparison:
+def compare_readings(
+    ruler: Ruler, candidate: Sequence[Reading], sessions: Sequence[Sequence[Reading]], *, duet: bool = False
+) -> Comparison:
     """As :func:`compare`, on any scale.
 
     :raises ValueError: for readings that the ruler refuses, where there are too few, and for a prior that is not positive: nothing is
@@ -101,7 +108,7 @@ def compare_readings(ruler: Ruler, candidate: Sequence[Reading], sessions: Seque
     theirs = [[ruler.read(reading) for reading in runs] for runs in sessions]
     ours = [ruler.read(reading) for reading in candidate]
     history = tuple(median(runs) for runs in theirs)
-    variance = max(_between(history, ruler.prior_sd), _within([*theirs, ours]))
+    variance = max(_between(history, ruler.prior_sd), _within([*theirs, ours], robust=duet))
     return Comparison(
         ruler=ruler,
         candidate=median(ours),
@@ -127,10 +134,34 @@ def _clipped(history: Sequence[float]) -> Sequence[float]:
     return [min(max(value, middle - width), middle + width) for value in history]
 
 
-def _within(sessions: Sequence[Sequence[float]]) -> float:
-    """1.08 x the mean within-session variance / R, over all sessions, the candidate too; R of the smallest, which is the noisiest."""
-    mean_variance = math.fsum(_variance(runs) for runs in sessions) / len(sessions)
-    return _WITHIN_FACTOR * mean_variance / min(len(runs) for runs in sessions)
+def _within(sessions: Sequence[Sequence[float]], *, robust: bool) -> float:
+    """1.08 x the variance within sessions / R, over all sessions, the candidate too; R of the smallest, which is the noisiest.
+
+    The mean over the sessions, in which one wild run hides a regression; ``robust``: the median, made unbiased, with which the screen raises
+    a few more false suspects, for pairs to clear (docs/calibration.md).
+    """
+    found = run_variance(sessions) if robust else math.fsum(_variance(runs) for runs in sessions) / len(sessions)
+    return _WITHIN_FACTOR * found / min(len(runs) for runs in sessions)
+
+
+def run_variance(sessions: Sequence[Sequence[float]]) -> float:
+    """The median over the sessions, so one wild session does not count; each has at least two runs.
+
+    The median of sample variances lies below the variance: each is divided by the median of chi square over its degrees of freedom, .693
+    for three runs.
+
+    :raises ValueError: without sessions, or for a session of fewer than two runs.
+    """
+    if not sessions or any(len(runs) < 2 for runs in sessions):
+        msg = "the noise of a run needs a session, and two runs in every session"
+        raise ValueError(msg)
+    return median(_variance(runs) / _median_share(len(runs) - 1) for runs in sessions)
+
+
+@lru_cache(maxsize=64)
+def _median_share(degrees: int) -> float:
+    """The median of chi square over its degrees of freedom."""
+    return float(chdtri(degrees, 0.5)) / degrees
 
 
 def _variance(values: Sequence[float]) -> float:
@@ -143,8 +174,9 @@ def _variance(values: Sequence[float]) -> float:
 
 
 def screen_limit(comparison: Comparison, tolerance: float, *, duet: bool = False) -> float:
-    """max(tolerance / 2, t(.80) se): above it a cell is suspect. Where a ``duet`` can follow it is stricter: t(.75)."""
-    return max(comparison.allowed(tolerance / 2), comparison.margin(DUET_SCREEN_QUANTILE if duet else SCREEN_QUANTILE))
+    """max(.5 tolerance, t(.80) se): above it a cell is suspect. Where a ``duet`` can follow it is stricter: max(.4 tolerance, t(.75) se)."""
+    share, quantile = (DUET_SCREEN_SHARE, DUET_SCREEN_QUANTILE) if duet else (SCREEN_SHARE, SCREEN_QUANTILE)
+    return max(comparison.allowed(tolerance * share), comparison.margin(quantile))
 
 
 def decision_limit(comparison: Comparison, tolerance: float) -> float:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from statistics import median, variance
 from typing import TYPE_CHECKING
 
-from scipy.special import chdtri
-
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
 from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.verdict.duet_noise import all_of, clipped
+from pytest_dynperf.verdict.noise import run_variance
 from pytest_dynperf.verdict.scale import Reading, Ruler
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import Scale
@@ -60,20 +59,6 @@ def noise_of(history: Sequence[Sequence[float]], own: Sequence[float] = ()) -> R
         return None
     run = run_variance(sessions)
     return RunNoise(run=run, deployment=_between(history, run))
-
-
-def run_variance(sessions: Sequence[Sequence[float]]) -> float:
-    """The median over the sessions, so one wild session does not count; each has at least two runs.
-
-    The median of sample variances lies below the variance: each is divided by the median of chi square over its degrees of freedom, .693
-    for three runs.
-
-    :raises ValueError: without sessions, or for a session of fewer than two runs.
-    """
-    if not sessions or any(len(runs) < 2 for runs in sessions):
-        msg = "the noise of a run needs a session, and two runs in every session"
-        raise ValueError(msg)
-    return median(variance(runs) * (len(runs) - 1) / float(chdtri(len(runs) - 1, 0.5)) for runs in sessions)
 
 
 def _between(history: Sequence[Sequence[float]], run: float) -> float:

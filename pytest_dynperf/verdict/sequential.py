@@ -11,7 +11,7 @@ from pytest_dynperf.verdict.verdict import Means, Outcome
 if TYPE_CHECKING:
     from pytest_dynperf.verdict.verdict import CellVerdict, Verdict
 
-LOOKS = (5, 10, 15, 20)
+LOOKS = (5, 7, 10, 15, 20, 30)
 """After so many pairs a duet is looked at; fixed beforehand, because looking whenever one likes makes noise significant."""
 
 

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The gated cell over the runs of the candidate. ``prior_sd``: of the platform's history, else of the meaning."""
+    """The gated cell over the runs of the candidate. ``prior_sd``: of the platform's history, else of the meaning. ``duet``: pairs with a
+    control will decide what the screen suspects.
+    """
 
     meaning: Meaning
     prior_sd: float
     readings: tuple[Reading, ...]
+    duet: bool = False
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -92,7 +95,7 @@ def candidate_values(gate: Gate, measurement: Measurement, terms: Terms) -> Seen
             return unjudged(gate, f"run {run.name}: {_without_parts(meaning)}", found)
         if reading.flaw is not None:
             return unjudged(gate, f"run {run.name}: a value {reading.flaw}")
-    return Seen(meaning=meaning, prior_sd=prior_sd, readings=tuple(reading for reading in rated if reading is not None))
+    return Seen(meaning=meaning, prior_sd=prior_sd, readings=tuple(reading for reading in rated if reading is not None), duet=terms.duet)
 
 
 _INEXACT = "a count has no noise that a tolerance could be held against, and is judged by exact gates alone"
@@ -154,7 +157,9 @@ def weigh(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> Weighed | Ce
         flaw = next(reading.flaw for session in sessions for reading in session if reading.flaw is not None)
         return unjudged(gate, f"a value of the baseline {flaw}", seen.values)
     measured_by = ruler(seen.meaning, seen.readings, sessions, tolerance=gate.tolerance, prior_sd=seen.prior_sd)
-    return Weighed(comparison=compare_readings(measured_by, seen.readings, sessions), readings=seen.readings, sessions=sessions)
+    return Weighed(
+        comparison=compare_readings(measured_by, seen.readings, sessions, duet=seen.duet), readings=seen.readings, sessions=sessions
+    )
 
 
 def baseline_readings(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> tuple[tuple[Reading, ...], ...] | CellVerdict:
