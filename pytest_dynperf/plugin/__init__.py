@@ -57,8 +57,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Complete the plan once everything is selected, before the terminal asks for the header."""
+    """Complete the plan once everything is selected, before the terminal asks for the header.
+
+    :raises pytest.UsageError: for what cannot be measured as it was asked for.
+    """
     state = session.config.stash[STATE]
+    if state.misuse is not None:
+        raise state.misuse
     if not any("perf" in getattr(item, "fixturenames", ()) for item in session.items):
         return
     from pytest_dynperf.plugin.collection import complete_plan

@@ -26,7 +26,14 @@ def generate_cases(metafunc: pytest.Metafunc) -> None:
     scenario = Path(str(metafunc.module.__file__)).parent / "scenario.toml"
     if own or not scenario.is_file():
         return
-    cases = cases_of(scenario, metafunc.config.stash[STATE])
+    state = metafunc.config.stash[STATE]
+    try:
+        cases = cases_of(scenario, state)
+    except pytest.UsageError as error:  # here pytest would print the stack of its own hooks and return 2
+        if state.xdist_worker is not None:
+            raise pytest.Collector.CollectError(str(error)) from None
+        state.misuse = error
+        cases = ()
     metafunc.parametrize("perf", cases, indirect=True, ids=[case.case_id for case in cases])
 
 
@@ -34,6 +41,7 @@ def cases_of(path: Path, state: State) -> tuple[Case, ...]:
     """The cases of one scenario on the platform of this invocation.
 
     :raises pytest.Collector.CollectError: with the complete text, when the scenario, the platform or an override says something wrong.
+    :raises pytest.UsageError: for an option that has no meaning.
     """
     from pytest_dynperf.scenario.sweep import expand
     from pytest_dynperf.scenario.toml_file import load_scenario

@@ -36,6 +36,8 @@ class State:
     exchange: Path | None = None
     """Directory through which xdist workers tell the controller what they plan and do; ``None`` without xdist."""
     settings: Settings | None = None
+    misuse: pytest.UsageError | None = None
+    """An option without meaning, found while tests were collected: raised once they are, where pytest prints its text and returns 4."""
     platforms: dict[Path, tuple[Platform, str]] = field(default_factory=dict)
     axis_variables: dict[str, str] = field(default_factory=dict)
     """Environment variables that named an axis of a scenario: part of the command that repeats a case."""

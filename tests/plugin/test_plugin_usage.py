@@ -29,17 +29,32 @@ HERE = "--dynperf-endpoint=http://127.0.0.1:9"
         (["--dynperf-header=nonsense"], ["NAME: VALUE"]),
         (["--accept-regression=why"], ["--update-baselines"]),
         (["--dynperf-api-key-env=NOT_SET_ANYWHERE"], ["NOT_SET_ANYWHERE", "not set"]),
-        (["--dynperf-set=traffic.isll=3"], ["traffic.isll", "traffic.isl"]),
-        (["--dynperf-set=traffic.isl=many"], ["traffic.isl", "many"]),
-        (["--dynperf-set=nonsense"], ["nonsense", "="]),
+        (["--dynperf-budget=x"], ["--dynperf-budget", "minutes"]),
+        (["--dynperf-control=x"], ["--dynperf-control", "baseline"]),
     ],
 )
 def test_a_bad_option_is_named(bench: Bench, arguments: list[str], words: list[str]) -> None:
     run = bench.run(*arguments)
-    assert run.code in {2, 4}, run.text
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.text
     assert all(word in run.text for word in words), run.text
-    assert "Traceback" not in run.text
+    assert "pytest_dynperf/plugin" not in run.text, "a stack of the plugin's own hooks"
     assert "INTERNALERROR" not in run.text
+    assert not (bench.root / "reports" / "latest").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("traffic.isll=3", ["traffic.isll", "traffic.isl"]),
+        ("traffic.isl=many", ["traffic.isl", "many"]),
+        ("nonsense", ["nonsense", "="]),
+    ],
+)
+def test_a_bad_override_is_an_error_of_collection(bench: Bench, override: str, words: list[str]) -> None:
+    run = bench.run(f"--dynperf-set={override}")
+    assert run.code == pytest.ExitCode.INTERRUPTED, run.text
+    assert all(word in run.text for word in words), run.text
+    assert "pytest_dynperf/plugin" not in run.text, "a stack of the plugin's own hooks"
     assert not (bench.root / "reports" / "latest").exists()
 
 
