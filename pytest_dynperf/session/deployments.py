@@ -76,7 +76,8 @@ class Deployments:
 
         :raises DynperfError: when it cannot be started here; such as is another version than the one asked for.
         """
-        key = f"control-{control.endpoint_url or control.case.topology.deployment_key}-{control.python or ''}"
+        versions = ",".join(f"{name}={version}" for name, version in sorted(control.versions.items()))
+        key = f"control-{control.endpoint_url or control.case.topology.deployment_key}-{control.python or ''}-{versions}"
         return self._have(self._control, key, lambda: self._start_control(control))
 
     def _have(self, arm: _Arm, key: str, start: Callable[[], Deployment]) -> Deployment:

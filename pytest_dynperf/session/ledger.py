@@ -89,7 +89,11 @@ def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
         return "the endpoint's environment is unknown: name it with --dynperf-environment"
     if outcome is Outcome.REGRESSED:
         return None if accept_regression is not None else 'regressed: accept it with --accept-regression "reason"'
-    return None if outcome in ACCEPTABLE else f"{outcome.text}: measure again"
+    if outcome not in ACCEPTABLE:
+        return f"{outcome.text}: measure again"
+    # Beside a cell that has no baseline yet, an undecided suspect is not the outcome of the case.
+    undecided = [cell.cell for cell in result.verdict.cells if cell.decisive and cell.outcome is Outcome.INCONCLUSIVE]
+    return f"{undecided[0]} is inconclusive: measure again" if undecided else None
 
 
 def proposal_of(result: CaseResult, settings: Settings) -> Baseline | str:
@@ -169,6 +173,9 @@ def accept_session(
             refused[name] = "the tree was dirty when it was measured, so a baseline could not say what it measured: commit first"
             continue
         epoch, reason = _epoch(result, found.key, baselines, accept_regression)
+        if epoch > found.epoch and result.verdict.outcome is not Outcome.REGRESSED:
+            refused[name] = "a regression was accepted since, and it was held against what was before: measure again"
+            continue
         document = replace(found, epoch=epoch, reason=reason)
         path = document_path(baselines, document)
         if path.exists():

@@ -13,6 +13,9 @@ from tests.unit.session.test_session_duet import CASE, CONTROL, Counting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.session.control import ControlArm
+
 
 def test_the_control_does_not_replace_the_candidate(tmp_path: Path) -> None:
     deployments = Counting(tmp_path)
@@ -65,3 +68,26 @@ def test_both_are_stopped_where_stopping_one_fails(tmp_path: Path) -> None:
     with pytest.raises(DeploymentError, match="does not stop"):
         deployments.close()
     assert deployments.started[0].stopped
+
+
+def test_what_one_case_s_baseline_lacks_here_is_not_said_of_another_s(tmp_path: Path) -> None:
+    """Two cases with one topology, whose newest baselines were measured with different versions."""
+    deployments = Counting(tmp_path)
+    missing, there = (replace(CONTROL, versions={"mocker.version": version}) for version in ("1", "2"))
+    start = deployments._start_control
+    refused: list[str] = []
+
+    def only_the_second(control: ControlArm) -> Deployment:
+        if control is missing:
+            refused.append("1")
+            msg = "the baseline was measured with mocker 1"
+            raise DeploymentError(msg)
+        return start(control)
+
+    deployments._start_control = only_the_second  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(DeploymentError, match="mocker 1"):
+            deployments.get_control(missing)
+    assert refused == ["1"], "tried once"
+    deployments.get_control(there)
+    assert [one.stopped for one in deployments.started] == [False]

@@ -212,13 +212,41 @@ def test_a_regression_waits_apart_and_is_accepted_with_a_reason_into_the_next_ep
     assert (newest.epoch, newest.reason) == (1, "new tokenizer")
 
 
-def test_the_epoch_is_that_of_the_store_at_the_time_of_acceptance(tmp_path: Path) -> None:
-    report = finished(tmp_path, a_result(4))
-    document = proposal_of(report.results[0], settings(tmp_path))
+def _with_epoch_meanwhile(root: Path, result: CaseResult) -> None:
+    document = proposal_of(result, settings(root, accept_regression="any"))
     assert not isinstance(document, str)
-    write(tmp_path / "baselines", replace(document, session_id="meanwhile", epoch=3, reason="meant"))
-    later(tmp_path, report)
-    assert {load_anywhere(path).epoch for path in document_files(tmp_path / "baselines")} == {3}
+    write(root / "baselines", replace(document, session_id="meanwhile", epoch=3, reason="meant"))
+
+
+def test_what_was_held_against_an_older_epoch_does_not_enter_a_newer_one(tmp_path: Path) -> None:
+    report = finished(tmp_path, a_result(4))
+    _with_epoch_meanwhile(tmp_path, report.results[0])
+    accepted, refused = later(tmp_path, report)
+    assert accepted == {}
+    assert "a regression was accepted since" in refused[NAME]
+    assert [load_anywhere(path).session_id for path in document_files(tmp_path / "baselines")] == ["meanwhile"]
+
+
+def test_the_epoch_of_a_regression_is_that_of_the_store_at_the_time_of_acceptance(tmp_path: Path) -> None:
+    report = finished(tmp_path, a_result(4, Outcome.REGRESSED))
+    _with_epoch_meanwhile(tmp_path, report.results[0])
+    later(tmp_path, report, accept_regression="meant too")
+    assert {load_anywhere(path).epoch for path in document_files(tmp_path / "baselines")} == {3, 4}
+
+
+def test_a_suspect_that_nothing_decided_is_no_baseline_because_another_cell_is_new(tmp_path: Path) -> None:
+    """Incomparable is the worse outcome of the two, and may be accepted; the suspect must not."""
+    result = a_result(4, Outcome.INCOMPARABLE)
+    first, *rest = result.verdict.cells
+    assert first.decisive
+    suspect = replace(first, outcome=Outcome.INCONCLUSIVE, suspect=True)
+    verdict = replace(result.verdict, cells=(suspect, *rest))
+    done, _ = accept(a_report(replace(result, verdict=verdict)), settings(tmp_path))
+    assert done.accepted == ()
+    assert f"{suspect.cell} is inconclusive: measure again" in done.refused[0]
+    shown = replace(suspect, decisive=False)
+    done, _ = accept(a_report(replace(result, verdict=replace(verdict, cells=(shown, *rest)))), settings(tmp_path))
+    assert len(done.accepted) == 1, "a gate that is not decisive keeps nothing out"
 
 
 def test_what_was_measured_on_a_dirty_tree_is_refused_where_the_store_is_reviewed(tmp_path: Path) -> None:
