@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--fail-on-regression",
         action="store_true",
-        help="exit code 1 where a gated cell of B is worse by more than tolerance and noise, and where no case could be compared",
+        help="exit code 1 where a gated cell of B is worse by more than tolerance and noise, and where no gated cell could be compared",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON")
     parser.add_argument("-v", "--verbose", action="store_true", help="list every metric")
@@ -62,8 +62,8 @@ def run_compare(arguments: argparse.Namespace) -> int:
     sys.stdout.write("\n".join([*lines, ""]))
     if arguments.json is not None:
         _write_json(arguments.json, before, now, found)
-    compared = [case for case in found.cases if case.problem is None]
-    return INVALID if arguments.fail_on_regression and (not compared or any(case.regressed for case in compared)) else 0
+    decided = any(case.decided for case in found.cases)
+    return INVALID if arguments.fail_on_regression and (not decided or any(case.regressed for case in found.cases)) else 0
 
 
 def _one(sessions: Sequence[SessionFile], path: Path) -> SessionFile:

@@ -54,6 +54,11 @@ class CaseComparison:
     problem: str | None = None
 
     @property
+    def decided(self) -> bool:
+        """Whether a cell of a decisive gate was compared: without one, that nothing regressed says nothing."""
+        return any(cell.decisive and cell.delta is not None for cell in self.cells)
+
+    @property
     def regressed(self) -> bool:
         """Whether a cell of a decisive gate is worse by more than tolerance and noise."""
         return any(cell.decisive and cell.outcome is Outcome.REGRESSED for cell in self.cells)

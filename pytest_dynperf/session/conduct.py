@@ -257,8 +257,9 @@ def _by_duet(
                 break
     finally:
         close(duet)
-    if not duet.pairs and not duet.problems:
-        return replace(judged, verdict=_said(judged.verdict, refused))
+    if not duet.pairs and not duet.problems:  # a fresh session takes less than the first look, and may still fit
+        why = f"no pairs with the control were measured: {refused}"
+        return _by_fresh_session(case, measured, judged, documents, conduct, why=why)
     if not duet.problems:
         verdict = decide(final=True)
     same = "nothing that was recorded differs between candidate and control" if duet.nothing_differs else None

@@ -53,6 +53,19 @@ def test_nothing_compared_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nothing was compared" in capsys.readouterr().out
 
 
+def test_a_case_whose_gates_had_nothing_to_be_compared_with_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A is an older session without the gated metrics: other cells are compared, and they decide nothing."""
+    result = a_result(case=named("case"))
+    gated = {gate.cell for gate in result.case.expectation.gates if gate.decisive}
+    measured = a_measurement(4, 1.0)
+    runs = tuple(replace(run, values={cell: value for cell, value in run.values.items() if cell not in gated}) for run in measured.runs)
+    old = replace(result, measurement=replace(measured, runs=runs), environment=replace(an_environment(), key={"cpu.model": "Xeon"}))
+    a = written(tmp_path, a_night(tmp_path, old, stamp="20261101T030000Z", session_id="aaaa00"))
+    b = session(tmp_path, 1.2, 1)
+    assert compared(a, b, "--fail-on-regression") == exit_code.INVALID
+    assert "no baseline document holds" in capsys.readouterr().out
+
+
 def test_a_directory_is_a_ring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, factor in enumerate(SCATTER):
         session(tmp_path, factor, number)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dynperf.baseline.proposal import binding_key, propose
+from pytest_dynperf.baseline.store import write
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.observation.record_file import read_records
@@ -16,6 +18,7 @@ from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
+from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure, one_run
 from pytest_dynperf.session.deployments import Deployments
 from pytest_dynperf.session.plan import Settings
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.session.judging import Measured
 
 REQUESTS = 30
 GATE = Gate(cell=Cell("inter_token_latency.v1", "p50"), tolerance=0.5)
@@ -192,3 +196,47 @@ def test_amounts_and_times_of_a_run_are_the_same_in_every_session(tmp_path: Path
     assert len(set(amounts)) > 3
     assert gaps == gaps_again
     assert not texts & other_texts
+
+
+# ---- a suspect with a budget
+
+
+class Refusing(Budget):
+    """Refuses as many steps as it is told to, and counts what was asked."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__(None)
+        self.refusals, self.asked_s = refusals, list[float]()
+
+    def refusal(self, expected_s: float) -> str | None:
+        self.asked_s.append(expected_s)
+        return "the budget is spent" if len(self.asked_s) <= self.refusals else None
+
+
+def _faster_baseline(tmp_path: Path, measured: Measured) -> None:
+    """A tenth of what was measured: whatever the machine does, the case is a suspect, and a fresh session confirms it."""
+    assert measured.environment is not None
+    key = binding_key(CASE, measured.environment)
+    runs = tuple(
+        replace(run, values={GATE.cell: run.values[GATE.cell] / 10}, distributions={}, parts={}) for run in measured.measurement.runs
+    )
+    faster = replace(measured.measurement, runs=runs)
+    document = propose(faster, case=CASE, environment=measured.environment, key=key, session_id="before", stamp="20251231T000000Z")
+    write(tmp_path / "baselines", document)
+
+
+@pytest.mark.parametrize(("refusals", "outcome"), [(1, Outcome.REGRESSED), (2, Outcome.INCONCLUSIVE)])
+def test_where_the_budget_does_not_reach_the_first_look_a_fresh_session_may_fit(tmp_path: Path, refusals: int, outcome: Outcome) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = _conduct(tmp_path, server.url)
+        budget = Refusing(refusals)
+        conduct = replace(conduct, settings=replace(conduct.settings, control=("endpoint=http://127.0.0.1:9",)), budget=budget)
+        measured = measure(CASE, conduct)
+        _faster_baseline(tmp_path, measured)
+        judged = check(CASE, measured, conduct)
+    assert judged.verdict.outcome is outcome, judged.verdict.reasons
+    assert judged.duet is None
+    assert (judged.confirmation is not None) is (refusals == 1)
+    assert "no pairs with the control were measured: the budget is spent" in judged.verdict.reasons
+    pairs_s, fresh_s = budget.asked_s
+    assert 0 < fresh_s < pairs_s
