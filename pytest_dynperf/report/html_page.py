@@ -16,7 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_dynperf.measurement.measurement import Measurement
-from pytest_dynperf.report import annotations_text, certainty_text, chart, duet_text, interval_bar, suspicion_text, waiver_text, wording
+from pytest_dynperf.report import (
+    annotations_text,
+    certainty_text,
+    chart,
+    duet_text,
+    interval_bar,
+    reason_text,
+    suspicion_text,
+    waiver_text,
+    wording,
+)
 from pytest_dynperf.report.meaning import in_catalogue_order, label, meaning_of, unit_of
 from pytest_dynperf.report.pair_strip import pair_strip
 from pytest_dynperf.report.rows import Row, provenance_changes, rows
@@ -157,6 +167,8 @@ def _templates() -> Environment:
         chart=chart,
         duet_text=duet_text,
         interval_bar=interval_bar,
+        reasons=reason_text.reasons,
+        explanation=reason_text.explanation,
         suspected=suspicion_text.suspected,
         waiver_text=waiver_text,
         what_decides=certainty_text.what_decides,

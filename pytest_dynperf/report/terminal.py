@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.report import annotations_text, certainty_text, duet_text, suspicion_text, waiver_text, wording
+from pytest_dynperf.report import annotations_text, certainty_text, duet_text, reason_text, suspicion_text, waiver_text, wording
 from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
@@ -30,7 +30,6 @@ MIN_WIDTH = 40
 _FEW_FILES = 5
 _FEW_CASES = 12
 """Up to here every case has a line; beyond, unchanged ones are counted."""
-_EXPLAINED = (Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,17 +279,18 @@ def _table(shown: Sequence[Row], width: int) -> list[Line]:
 
 
 def _explanations(results: Iterable[CaseResult], width: int) -> list[Line]:
-    """The first reason of each case whose outcome says nothing by itself, what would decide it, and why a regression is waived."""
+    """Why each case whose outcome says nothing by itself has it, what would decide it, and why a regression is waived."""
     lines = []
     for result in results:
         verdict = result.verdict
-        texts = [_shortened(verdict.reasons[0])] if verdict.outcome in _EXPLAINED and verdict.reasons else []
+        texts = [_shortened(reason) for reason in reason_text.explanation(verdict)]
         if verdict.waiver is not None:
             texts = [f"regressed, {waiver_text.waived(verdict.waiver)}"]
         if not texts:
             continue
         colour = standing(verdict).colour
         lines += [Line(part, colour) for part in wrapped(f"{result.case.name}: {texts[0]}", width)]
+        lines += [Line(part, colour) for text in texts[1:] for part in wrapped(text, width, "  ")]
         lines += [Line(part) for part in wrapped(certainty_text.what_decides(result), width, "  ")]
     return lines
 
