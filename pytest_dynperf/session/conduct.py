@@ -34,6 +34,7 @@ from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_f
 from pytest_dynperf.session.plan import START_S
 from pytest_dynperf.session.prompts import prompt_source
 from pytest_dynperf.session.workload_file import workload_facts
+from pytest_dynperf.telemetry.host import grown, host_counters, stolen_note
 from pytest_dynperf.telemetry.sampler import sampled
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.duet import confirm_by_duet
@@ -146,7 +147,7 @@ def one_run(
         shape_seed=shape_seed,
         root=Path(case.directory),
     )
-    before = deployment.witness()
+    before = _counters(deployment)
     with sampled(endpoint) as sampler:
         recording = run_load(
             endpoint,
@@ -160,12 +161,15 @@ def one_run(
             incident=deployment.incident,
         )
         series, notes = sampler.finish()
-    after = deployment.witness()
-    recording = replace(recording, series=series, witness={key: after[key] - before[key] for key in after if key in before})
+    recording = replace(recording, series=series, witness=grown(before, _counters(deployment)))
     recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording)))
     run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
     counts = disagreement(recording)
-    return replace(run, notes=notes if counts is None else (*notes, counts))
+    return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness)))
+
+
+def _counters(deployment: Deployment) -> dict[str, float]:
+    return {**deployment.witness(), **host_counters()}
 
 
 def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.report.load_report import CellOverRuns, LoadReport
 from pytest_dynperf.session.prompts import source_for
+from pytest_dynperf.telemetry.host import grown, host_counters, stolen_note
 from pytest_dynperf.telemetry.sampler import sampled
 from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.stream import requests_of
@@ -131,6 +132,7 @@ def one_run(
     """
     load, name = ready.load, f"run-{number}"
     seed = stream_seed(load.seed, name)
+    before = host_counters()
     with sampled(load.endpoint, interval_s=METRICS_EVERY_S) as sampler:
         recording = run_load(
             load.endpoint,
@@ -144,14 +146,15 @@ def one_run(
             incident=incident,
         )
         series, notes = sampler.finish()
-    recording = replace(recording, series=series)
+    recording = replace(recording, series=series, witness=grown(before, host_counters()))
     facts = facts_of(load)
     run = summarise(recording, traffic=load.traffic, expectation=load.expectation, facts=facts)
     if run.problems:
         found = cells_of(recording, facts)
         run = replace(run, values=found.values, absent=found.absent, distributions=found.distributions)
     counts = disagreement(recording)
-    return Loaded(recording=recording, run=replace(run, notes=notes if counts is None else (*notes, counts)))
+    notes = (*notes, *((counts,) if counts else ()), *stolen_note(recording.witness))
+    return Loaded(recording=recording, run=replace(run, notes=notes))
 
 
 def facts_of(load: Load) -> RunFacts:

@@ -29,6 +29,11 @@ def host_counters() -> Mapping[str, float]:
     return found if stolen is None else {**found, STOLEN: stolen}
 
 
+def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """By how much counters grew; those that only one reading has are left out."""
+    return {name: after[name] - before[name] for name in after if name in before}
+
+
 def stolen_note(witness: Mapping[str, float]) -> tuple[str, ...]:
     """A sentence where a noteworthy share was stolen between the two readings that ``witness`` is the difference of."""
     capacity = witness.get(CAPACITY, 0.0)

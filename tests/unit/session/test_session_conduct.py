@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from pytest_dynperf.baseline.proposal import binding_key, propose
@@ -22,6 +24,7 @@ from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure, one_run
 from pytest_dynperf.session.deployments import Deployments
 from pytest_dynperf.session.plan import Settings
+from pytest_dynperf.telemetry.host import BUSY, CAPACITY, STOLEN
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.sse_server import Behaviour, sse_server
 
@@ -196,6 +199,35 @@ def test_amounts_and_times_of_a_run_are_the_same_in_every_session(tmp_path: Path
     assert len(set(amounts)) > 3
     assert gaps == gaps_again
     assert not texts & other_texts
+
+
+# ---- what the machine did meanwhile
+
+
+def _readings(*stolen_s: float) -> list[object]:
+    times = namedtuple("scputimes", ("user", "idle", "steal"))  # type: ignore[name-match]
+    return [times(user=10.0 * number, idle=90.0 * number, steal=stolen) for number, stolen in enumerate(stolen_s, start=1)]
+
+
+def test_each_run_witnesses_what_the_machine_did(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        deployments.given.witness = lambda: {"nats.in_msgs": 7.0}  # type: ignore[method-assign]
+        run = one_run(CASE, conduct, deployments.given, name="run-1", number=1)
+    assert run.witness["nats.in_msgs"] == 0.0, "the counters of the services are there all the same"
+    assert 0 < run.witness[BUSY] <= run.witness[CAPACITY]
+
+
+@pytest.mark.parametrize(("stolen_s", "noted"), [(50.0, True), (1.0, False)])
+def test_a_neighbour_on_the_machine_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stolen_s: float, noted: bool) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        readings = iter(_readings(0.0, stolen_s))
+        monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
+        run = one_run(CASE, conduct, deployments.given, name="run-1", number=1)
+    assert run.problems == ()
+    assert run.witness[STOLEN] == stolen_s
+    assert any("hypervisor" in note for note in run.notes) is noted
 
 
 # ---- a suspect with a budget
