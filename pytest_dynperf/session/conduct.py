@@ -188,7 +188,7 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     """Judge, and measure what a suspect asks for: pairs with a control where one can be had, else a fresh session."""
     settings = conduct.settings
     control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
-    terms = terms_for(settings.baselines, measured.environment, duet=control is not None)
+    terms = terms_for(settings.baselines, measured.environment, duet=control is not None, session_id=settings.session_id)
     verdict, documents = first_look(case, measured, settings.baselines, terms)
     provenance = documents[-1].provenance if documents else {}
     judged = Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance, terms=terms, documents=documents)

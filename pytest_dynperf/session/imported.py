@@ -30,7 +30,7 @@ from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.session.baselines import waived
 from pytest_dynperf.session.closing import versions
 from pytest_dynperf.session.imported_files import Known, found_files, read_runs
-from pytest_dynperf.session.judging import Measured, first_look
+from pytest_dynperf.session.judging import Measured, first_look, terms_for
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.sequential import Step, next_step
 
@@ -136,10 +136,11 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
     case = _case(request.case_id or name, runs, request)
     measured = _measured(case, runs, "run", request, settings)
     confirmation = _measured(case, fresh, "fresh", request, settings) if fresh else None
-    verdict, documents = first_look(case, measured, settings.baselines)
+    terms = terms_for(settings.baselines, measured.environment, duet=False, session_id=settings.session_id)
+    verdict, documents = first_look(case, measured, settings.baselines, terms)
     decided = next_step(verdict).step is Step.FRESH_SESSION and confirmation is not None
     if decided and confirmation is not None:
-        verdict = confirm(verdict, confirmation.measurement, documents, case.expectation)
+        verdict = confirm(verdict, confirmation.measurement, documents, case.expectation, terms=terms)
     verdict = waived(verdict, case, settings)
     return CaseResult(
         case=case,
@@ -154,6 +155,7 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
         accept=f"{settings.command} --update-baselines",
         records=(*measured.records, *(confirmation.records if confirmation is not None else ())),
         confirmed_by="the files of a second session" if decided else "",
+        prior_sd=terms.prior_sd,
     )
 
 

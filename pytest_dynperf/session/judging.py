@@ -66,17 +66,18 @@ def suspicions_of(judged: Judged, measured: Measured | None) -> tuple[Suspicion,
     )
 
 
-def terms_for(baselines: Path, environment: Environment | None, *, duet: bool) -> Terms:
+def terms_for(baselines: Path, environment: Environment | None, *, duet: bool, session_id: str) -> Terms:
     """What cases of ``environment`` are judged on: the scatter of the platform's own history, where there is one, in place of the guesses
-    of the catalogue. The store is read once for an environment. ``duet``: a control can run.
+    of the catalogue. The store is read once for a session and environment. ``duet``: a control can run.
     """
     if environment is None:
         return replace(CATALOGUE_TERMS, duet=duet)
-    return Terms(prior_sd=_pooled(baselines, environment.name), duet=duet)
+    return Terms(prior_sd=_pooled(baselines, environment.name, session_id), duet=duet)
 
 
 @lru_cache(maxsize=16)
-def _pooled(baselines: Path, environment_name: str) -> Mapping[str, float]:
+def _pooled(baselines: Path, environment_name: str, session_id: str) -> Mapping[str, float]:
+    del session_id  # part of what is remembered: what one session accepts, the next one of this process knows
     return pooled_prior(baselines, environment_name)
 
 

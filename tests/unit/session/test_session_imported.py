@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dynperf.baseline.pooled import LEAST_DEGREES, pooled_prior
+from pytest_dynperf.baseline.store import document_files
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.report.json_file import decode_session
 from pytest_dynperf.session.closing import close
@@ -122,6 +124,25 @@ def test_a_suspect_is_decided_by_the_files_of_a_second_session_alone(tmp_path: P
     cleared = only(run_import(Import(paths=(worse,), fresh=(fine,)), settings(tmp_path, number=4)))
     assert cleared.verdict.outcome is Outcome.INCONCLUSIVE
     assert cleared.verdict.confirmed
+
+
+def test_the_environments_own_history_stands_in_for_the_guess(tmp_path: Path, runs_of: Callable[..., Path]) -> None:
+    """Judged on the same terms as our own runs, and so again by ``dynperf judge``, from what the result says of them."""
+    for number in range(LEAST_DEGREES + 2):
+        factor = 1 + 1e-4 * (number % 2)
+        paths = (runs_of(f"night{number}", *(factor * one for one in THREE)),)
+        result = only(run_import(Import(paths=paths), settings(tmp_path, number=number, update=True)))
+        if number == LEAST_DEGREES:
+            assert result.prior_sd == {}, "too little is known yet"
+    assert 0 < result.prior_sd["inter_token_latency.v1"] < 1e-3
+    assert result.prior_sd == pooled_before(tmp_path, result)
+
+
+def pooled_before(tmp_path: Path, result: CaseResult) -> dict[str, float]:
+    """What the store said before the session of ``result`` was accepted into it."""
+    assert result.environment is not None
+    max(document_files(tmp_path / "baselines")).unlink()
+    return pooled_prior(tmp_path / "baselines", result.environment.name)
 
 
 def test_too_few_runs_are_invalid_by_our_rule(tmp_path: Path, runs_of: Callable[..., Path]) -> None:

@@ -40,24 +40,25 @@ def _history(root: Path, sessions: int) -> None:
 
 
 def test_an_unknown_environment_has_the_catalogues_terms(tmp_path: Path) -> None:
-    assert terms_for(tmp_path, None, duet=False) == CATALOGUE_TERMS
-    assert terms_for(tmp_path, None, duet=True).duet
-    assert terms_for(tmp_path, ENVIRONMENT, duet=False).prior_sd == {}
+    assert terms_for(tmp_path, None, duet=False, session_id="one") == CATALOGUE_TERMS
+    assert terms_for(tmp_path, None, duet=True, session_id="one").duet
+    assert terms_for(tmp_path, ENVIRONMENT, duet=False, session_id="one").prior_sd == {}
 
 
 def test_the_platforms_own_history_replaces_the_guess_and_is_read_once(tmp_path: Path) -> None:
     _history(tmp_path, LEAST_DEGREES + 1)
-    terms = terms_for(tmp_path, ENVIRONMENT, duet=True)
+    terms = terms_for(tmp_path, ENVIRONMENT, duet=True, session_id="one")
     assert terms.duet
     assert 0 < terms.prior_sd[ITL.metric] < 0.002
     shutil.rmtree(tmp_path)
-    assert terms_for(tmp_path, ENVIRONMENT, duet=False).prior_sd == terms.prior_sd
-    assert not terms_for(tmp_path, ENVIRONMENT, duet=False).duet
+    assert terms_for(tmp_path, ENVIRONMENT, duet=False, session_id="one").prior_sd == terms.prior_sd
+    assert not terms_for(tmp_path, ENVIRONMENT, duet=False, session_id="one").duet
+    assert terms_for(tmp_path, ENVIRONMENT, duet=True, session_id="two").prior_sd == {}, "another session reads the store as it is then"
 
 
 def test_too_short_a_history_leaves_the_guess(tmp_path: Path) -> None:
     _history(tmp_path, LEAST_DEGREES)
-    assert terms_for(tmp_path, ENVIRONMENT, duet=True).prior_sd == {}
+    assert terms_for(tmp_path, ENVIRONMENT, duet=True, session_id="one").prior_sd == {}
 
 
 def test_nothing_measured_is_suspected_of_nothing() -> None:
