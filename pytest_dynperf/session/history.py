@@ -78,6 +78,9 @@ class Trend:
     drift: Creep | None
 
 
+_LEAST_RATE = 1e-3
+"""What a tolerance may leave of a rate, so that there is a logarithm."""
+
 Histories = dict[tuple[str, Key], CaseHistory]
 
 
@@ -247,7 +250,15 @@ def _flaw(values: Sequence[float], means: Meaning | None) -> str | None:
 def _drift(values: Sequence[float], anchor: float | None, means: Meaning | None, tolerance: float | None) -> Creep | None:
     if anchor is None or not values or means is None or _flaw((*values, anchor), means) is not None:
         return None
-    sign, allowed = means.direction.sign, TOLERANCE if tolerance is None else tolerance
+    sign, allowed = means.direction.sign, TOLERANCE if tolerance is None else _of_anchor(tolerance, anchor, means)
     if means.kind is not Kind.MAGNITUDE:  # its prior is on another scale
         return creep(values, anchor, sign=sign, tolerance=allowed)
     return creep(values, anchor, sign=sign, tolerance=allowed, prior_sd=means.prior_sd)
+
+
+def _of_anchor(tolerance: float, anchor: float, means: Meaning) -> float:
+    """As a fraction of the anchor, as which a drift is shown. That of a rate is in points."""
+    if means.kind is not Kind.RATE:
+        return tolerance
+    worse = max(anchor + means.direction.sign * tolerance, _LEAST_RATE)
+    return max(anchor / worse, worse / anchor) - 1

@@ -30,7 +30,7 @@ from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.session.baselines import waived
 from pytest_dynperf.session.closing import versions
 from pytest_dynperf.session.imported_files import Known, found_files, read_runs
-from pytest_dynperf.session.judging import Measured, first_look, terms_for
+from pytest_dynperf.session.judging import Judged, Measured, first_look, suspicions_of, terms_for
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.sequential import Step, next_step
 
@@ -142,6 +142,13 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
     if decided and confirmation is not None:
         verdict = confirm(verdict, confirmation.measurement, documents, case.expectation, terms=terms)
     verdict = waived(verdict, case, settings)
+    judged = Judged(
+        verdict=verdict,
+        confirmation=confirmation if decided else None,
+        baseline_provenance=documents[-1].provenance if documents else {},
+        terms=terms,
+        documents=documents,
+    )
     return CaseResult(
         case=case,
         node_id=f"imported from {', '.join(run.file for run in (*runs, *fresh))}",
@@ -149,12 +156,13 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
         measurement=measured.measurement,
         confirmation=confirmation.measurement if decided and confirmation is not None else None,
         environment=measured.environment,
-        baseline_provenance=documents[-1].provenance if documents else {},
+        baseline_provenance=judged.baseline_provenance,
         duration_s=time.monotonic() - begun_s,
         reproduce=settings.command,
         accept=f"{settings.command} --update-baselines",
         records=(*measured.records, *(confirmation.records if confirmation is not None else ())),
         confirmed_by="the files of a second session" if decided else "",
+        suspicions=suspicions_of(judged, measured),
         prior_sd=terms.prior_sd,
     )
 

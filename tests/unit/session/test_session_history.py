@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ import pytest
 
 from pytest_dynperf.baseline.anchor import mark
 from pytest_dynperf.errors import UsageError
-from pytest_dynperf.session.history import CaseHistory, Trend, cells_shown, read_history, selected, trend
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.session.history import CaseHistory, Night, Trend, cells_shown, read_history, selected, trend
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.judged_sessions import SCATTER, a_night, accepted, named, written
 from tests.fakes.session_reports import GATES, ITL, PER_USER, THROUGHPUT, TTFT, a_measurement, a_result, an_environment
@@ -106,6 +108,23 @@ def test_drift_is_measured_against_the_anchor(tmp_path: Path) -> None:
     assert drift is not None
     assert drift.crept
     assert drift.anchor == pytest.approx(0.00584)
+
+
+@pytest.mark.parametrize(("rate", "crept"), [(0.48, False), (0.44, True)])
+def test_the_tolerance_of_a_rate_is_in_points(rate: float, crept: bool) -> None:
+    """.05 allows a hit rate of .50 to fall to .45, which is a tenth of it."""
+    hits = Cell("prefix_cache_hit_rate.v1", "value")
+    history = CaseHistory(
+        case="suite/case",
+        environment="here",
+        nights=[Night(stamp=stamp, session_id="s", values={hits: rate}) for stamp in STAMPS[:12]],
+        tolerances={hits: 0.05},
+        anchor={hits: 0.50},
+    )
+    drift = trend(history, hits).drift
+    assert drift is not None
+    assert drift.limit >= math.log(0.50 / 0.45)
+    assert drift.crept is crept
 
 
 def test_invalid_nights_are_counted_and_have_no_value(tmp_path: Path) -> None:

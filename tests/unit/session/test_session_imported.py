@@ -121,6 +121,7 @@ def test_a_suspect_is_decided_by_the_files_of_a_second_session_alone(tmp_path: P
     assert "give them with --fresh" in undecided.verdict.reasons[-1]
     regressed = only(run_import(Import(paths=(worse,), fresh=(worse_again,)), settings(tmp_path, number=3)))
     assert (regressed.verdict.outcome, regressed.confirmed_by) == (Outcome.REGRESSED, "the files of a second session")
+    assert regressed.suspicions[0].what == "decode"
     cleared = only(run_import(Import(paths=(worse,), fresh=(fine,)), settings(tmp_path, number=4)))
     assert cleared.verdict.outcome is Outcome.INCONCLUSIVE
     assert cleared.verdict.confirmed
