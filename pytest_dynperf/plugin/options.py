@@ -178,7 +178,7 @@ def _budget_s(config: pytest.Config) -> float | None:
 
 
 def _detect(config: pytest.Config) -> float | None:
-    """``3%`` as .03."""
+    """``3%`` as .03. In the ini file it is what every plan answers; on the command line it is a question, and only a plan answers it."""
     text = _text(config, "detect")
     if text is None:
         return None
@@ -188,6 +188,9 @@ def _detect(config: pytest.Config) -> float | None:
         percent = float("nan")
     if not 0 < percent < 1000:
         msg = f"--dynperf-detect: {text!r} is not a percentage above 0, such as 3%"
+        raise pytest.UsageError(msg)
+    if config.getoption("dynperf_detect") is not None and not config.getoption("dynperf_plan"):
+        msg = f"--dynperf-detect={text} asks what it takes to find a regression, and the plan answers it: add --dynperf-plan"
         raise pytest.UsageError(msg)
     return percent / 100
 
