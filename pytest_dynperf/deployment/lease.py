@@ -84,7 +84,7 @@ def acquire_host(
     :raises LeaseHeld: when the wait is over, or when this very process holds it already.
     :raises DeploymentError: when the directory is not this user's own, or cannot be written.
     """
-    descriptor = _open(directory, create=True)
+    descriptor = _open(directory)
     try:
         _wait_for_lock(descriptor, session_id, directory, wait_s=wait_s, same_session_wait_s=same_session_wait_s)
         _write(descriptor, Holder(session_id=session_id, pid=os.getpid(), started=_now(), what=describe))
@@ -94,34 +94,17 @@ def acquire_host(
     return HostLease(descriptor)
 
 
-def host_holder(directory: Path) -> Holder | None:
-    """Who holds the lease now, or ``None``. Takes the lock for an instant at most.
-
-    :raises DeploymentError: when the directory is not this user's own.
-    """
-    if not directory.exists():
-        return None
-    descriptor = _open(directory, create=False)
+def _open(directory: Path) -> int:
     try:
-        if _try_lock(descriptor):
-            return None
-        return _read(descriptor) or Holder(session_id="", pid=0, started="", what="unknown")
-    finally:
-        os.close(descriptor)
-
-
-def _open(directory: Path, *, create: bool) -> int:
-    try:
-        if create:
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                directory.mkdir(mode=0o700)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             msg = (
                 f"{directory} is not a directory of this user (uid {os.getuid()}) but "
                 f"{'a symbolic link' if stat.S_ISLNK(status.st_mode) else f'owned by uid {status.st_uid}'}: a lease there proves nothing. "
-                f"Remove it, or set TMPDIR to a directory of your own."
+                f"Remove it, or set {DIRECTORY_VARIABLE} to a directory of your own."
             )
             raise DeploymentError(msg)
         directory.chmod(0o700)
