@@ -2,6 +2,7 @@
 
     python -m benchmarks.judgement                                  # everything: some minutes on one core
     python -m benchmarks.judgement --quick                          # the requirement alone, with few repetitions: seconds
+    python -m benchmarks.judgement --quick --rule former            # with the constants that the package had before: must fail
     python -m benchmarks.judgement --quick --rule loose             # a rule that is wrong on purpose: must fail
     python -m benchmarks.judgement --write benchmarks/judgement/tables
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.judgement import agreement, fresh, published, requirement, table
 from benchmarks.judgement.published import Sizes
-from benchmarks.judgement.rules import NAMED, PACKAGE
+from benchmarks.judgement.rules import FRESH, NAMED, PACKAGE
 from benchmarks.judgement.settings import QUESTIONS
 from benchmarks.judgement.study import CHANGES, CVS, Setting, evaluate
 
@@ -66,7 +67,7 @@ def _tables(repetitions: int) -> dict[str, dict[str, str]]:
     work: dict[str, dict[str, Callable[[], str]]] = {
         "published": {"Published and simulated here": partial(_published, fewer)},
         "rule": {
-            **{f"The {name} rule": partial(_of_rule, NAMED[name], repetitions) for name in ("package", "recommended")},
+            **{f"The {name} rule": partial(_of_rule, NAMED[name], repetitions) for name in ("package", "former")},
             "Without a control: a fresh session": partial(fresh.table, fewer),
         },
         "settings": {question: partial(_question, settings, fewer) for question, settings in QUESTIONS.items()},
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Simulate, print, judge."""
     options = _options(arguments)
     started = time.monotonic()
-    differences = agreement.disagreements(PACKAGE)
+    differences = agreement.disagreements(PACKAGE, FRESH)
     if differences:
         print(f"The formulas here are not the package's ({len(differences)} differences): change benchmarks/judgement/gate.py.")
         print("\n".join(differences[:10]))
@@ -109,8 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     repetitions = options.repetitions or (_QUICK if options.quick else _FULL)
     tables = {} if options.quick else _tables(repetitions)
     passed, text = _required(options.rule, repetitions)
-    if not options.quick and options.rule != "recommended":
-        text += "\n\n" + _required("recommended", repetitions)[1]
+    if not options.quick and options.rule != "former":
+        text += "\n\n" + _required("former", repetitions)[1]
     print(f"\n## Requirement\n\n{text}\n\n{time.monotonic() - started:.0f} s")
     if options.write and not options.quick:
         _keep(tables, text, options.write, repetitions)

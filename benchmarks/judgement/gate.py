@@ -6,7 +6,7 @@ program that the two agree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,24 +24,30 @@ REGRESSED, UNCHANGED, UNDECIDED = 1, 0, -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The constants of the rule. A suspect exceeds max(``screen_floor`` x tolerance, t(``screen``) se), a fresh
-    session confirms it above max(log(1 + tolerance), t(``decision``) se). ``floor`` is where the standard error
-    of a session gets its floor from: the ``mean`` or the ``median`` of the variances within sessions, or ``none``. ``alphas`` and
-    ``clear`` are the one-sided errors of *regressed* at each look and of *unchanged*.
+    """The constants of the rule; the defaults are those with a control. A suspect exceeds max(``screen_floor`` x tolerance, t(``screen``)
+    se), a fresh session confirms it above max(log(1 + tolerance), t(``decision``) se). ``floor`` is where the standard error of a session
+    gets its floor from: the ``mean`` or the ``median`` of the variances within sessions, or ``none``. ``alphas`` and ``clear`` are the
+    one-sided errors of *regressed* at each look and of *unchanged*.
     """
 
     tolerance: float = 0.03
     screen: float = 0.75
-    screen_floor: float = 0.5
+    screen_floor: float = 0.4
     decision: float = 0.995
-    floor: str = "mean"
-    looks: tuple[int, ...] = (5, 10, 15, 20)
-    alphas: tuple[float, ...] = (0.0015,) * 4
+    floor: str = "median"
+    looks: tuple[int, ...] = (5, 7, 10, 15, 20, 30)
+    alphas: tuple[float, ...] = (0.001,) * 6
     clear: float = 0.05
     prior_sd: float = 0.02
     prior_weight: float = 10.0
     clip_width: float = 2.5
     least_mad: float = 0.003
+
+
+def in_blocks(rule: Rule) -> Rule:
+    """Blocks are looked at when they are whole."""
+    whole = [(look, alpha) for look, alpha in zip(rule.looks, rule.alphas, strict=True) if not look % BLOCK]
+    return replace(rule, looks=tuple(look for look, _ in whole), alphas=tuple(alpha for _, alpha in whole))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

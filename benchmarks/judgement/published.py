@@ -8,13 +8,13 @@ run's value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.judgement import gate, others
-from benchmarks.judgement.gate import Rule
+from benchmarks.judgement.rules import FORMER
 from benchmarks.judgement.study import CHANGES, Setting, Share, evaluate
 from benchmarks.judgement.world import World, error_of_statistic, requests, run_effects, runs, session_effects
 
@@ -84,7 +84,7 @@ def _on_requests(world: World, size: int, rng: np.random.Generator) -> dict[str,
 
 
 def _noise_aware(world: World, size: int, rng: np.random.Generator) -> dict[str, tuple[Share, ...]]:
-    rule = Rule(floor=WITHOUT_FLOOR)
+    rule = replace(FORMER, floor=WITHOUT_FLOOR)
     history = runs(world, (size, 10, 3), rng)
     first, fresh = runs(world, (size, 3), rng), runs(world, (size, 3), rng)
 
@@ -105,6 +105,6 @@ def _noise_aware(world: World, size: int, rng: np.random.Generator) -> dict[str,
 
 
 DUETS = {
-    "screen t(.80) + duet, α .0025, tolerance 5 %": Rule(floor=WITHOUT_FLOOR, tolerance=0.05, screen=0.80, alphas=(0.0025,) * 4),
-    "screen t(.75) + duet, α .0015, tolerance 3 %": Rule(floor=WITHOUT_FLOOR),
+    "screen t(.80) + duet, α .0025, tolerance 5 %": replace(FORMER, floor=WITHOUT_FLOOR, tolerance=0.05, screen=0.80, alphas=(0.0025,) * 4),
+    "screen t(.75) + duet, α .0015, tolerance 3 %": replace(FORMER, floor=WITHOUT_FLOOR),
 }

@@ -1,6 +1,6 @@
 """What is varied, question by question.
 
-A setting differs from the package's rule, or from the recommended one, in what its name says.
+A setting differs from the package's rule, or from the former one, in what its name says.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.judgement.rules import PACKAGE, RECOMMENDED
+from benchmarks.judgement.rules import FORMER, PACKAGE
 from benchmarks.judgement.study import Setting
 
 if TYPE_CHECKING:
     from benchmarks.judgement.gate import Rule
 
-FOUR = (5, 10, 15, 20)
+FOUR = FORMER.looks
+THE_PACKAGE = "the package"
 
 
 def _rule(name: str, rule: Rule = PACKAGE, **changes: Any) -> Setting:
@@ -30,45 +31,51 @@ def _looks(looks: tuple[int, ...], alpha: float, **changes: Any) -> Setting:
     return _rule(text, looks=looks, alphas=(alpha,) * len(looks), **changes)
 
 
+STEPS = (
+    _rule("the former constants", FORMER),
+    _rule("and the floor from the median variance", FORMER, floor="median"),
+    _rule("and the screen at .4 of the tolerance", FORMER, floor="median", screen_floor=0.4),
+    _rule("and a look at 30, α .001 each", FORMER, floor="median", screen_floor=0.4, looks=(*FOUR, 30), alphas=(0.001,) * 5),
+    _rule("and a look at 7: the package"),
+)
+
+FLOOR = (
+    _rule(f"{THE_PACKAGE}; floor: median variance within sessions"),
+    _rule("floor: mean variance within sessions", floor="mean"),
+    _rule("no floor", floor="none"),
+)
+
 PAIRS = (
-    _looks(FOUR, 0.0015),
+    _rule(f"{THE_PACKAGE}; looks 5, 7, 10, 15, 20, 30; α 0.001 each"),
+    _looks(PACKAGE.looks, 0.0012),
+    _looks((*PACKAGE.looks, 40), 0.001),
     _looks((*FOUR, 30), 0.001),
     _looks((*FOUR, 30, 40), 0.001),
-    _looks((5, 7, 10, 15, 20, 30), 0.001),
-    _looks((5, 7, 10, 15, 20, 30), 0.0012),
-    _looks((4, 6, 8, 11, 15, 20), 0.001),
+    _looks(FOUR, 0.0015),
     _looks((4, 6, 8, 11, 15, 20, 30), 0.001),
+    _looks((4, 6, 8, 11, 15, 20), 0.001),
     _rule("looks 5, 10, 15, 20; α .0002, .0008, .002, .003 (as O'Brien and Fleming)", looks=FOUR, alphas=(0.0002, 0.0008, 0.002, 0.003)),
     _rule("looks 5, 10, 15, 20; α .003, .0015, .0005, .0005 (spent early)", looks=FOUR, alphas=(0.003, 0.0015, 0.0005, 0.0005)),
     _rule("one look, at 20; α .006", looks=(20,), alphas=(0.006,)),
 )
 
 SCREEN = (
-    _rule("max(tolerance/2, t(.80) se)", screen=0.80),
-    _rule("max(tolerance/2, t(.75) se)", screen=0.75),
-    _rule("max(tolerance/2, t(.70) se)", screen=0.70),
-    _rule("max(.4 tolerance, t(.75) se)", screen_floor=0.4),
+    _rule(f"{THE_PACKAGE}; max(.4 tolerance, t(.75) se)"),
+    _rule("max(tolerance/2, t(.80) se)", screen_floor=0.5, screen=0.80),
+    _rule("max(tolerance/2, t(.75) se)", screen_floor=0.5),
     _rule("max(tolerance/3, t(.75) se)", screen_floor=1 / 3),
+    _rule("max(.4 tolerance, t(.70) se)", screen=0.70),
     _rule("max(tolerance/3, t(.70) se)", screen_floor=1 / 3, screen=0.70),
 )
 
-FLOOR = (
-    _rule("floor: mean variance within sessions"),
-    _rule("floor: median variance within sessions", floor="median"),
-    _rule("floor: median variance, and the screen at .4 of the tolerance", floor="median", screen_floor=0.4),
-    _rule("no floor", floor="none"),
-)
-
 SIZES = (
-    _rule("tolerance 3 %"),
+    _rule(f"{THE_PACKAGE}; tolerance 3 %, K = 10, R = 3"),
     _rule("tolerance 2 %", tolerance=0.02),
     _rule("tolerance 5 %", tolerance=0.05),
     *(Setting(name=f"K = {sessions}", rule=PACKAGE, sessions=sessions) for sessions in (1, 3, 5, 20)),
     Setting(name="R = 5", rule=PACKAGE, runs=5),
     Setting(name="R = 5, K = 20", rule=PACKAGE, runs=5, sessions=20),
-    _rule("the recommended rule", RECOMMENDED),
-    Setting(name="the recommended rule, R = 5", rule=RECOMMENDED, runs=5),
-    _rule("the recommended rule, tolerance 2 %", RECOMMENDED, tolerance=0.02),
+    Setting(name="R = 5, tolerance 2 %", rule=replace(PACKAGE, tolerance=0.02), runs=5),
 )
 
 ERRORS = ((0.0, 0.0), (0.012, 0.0), (0.012, 0.5), (0.012, 0.9), (0.025, 0.0), (0.025, 0.5), (0.025, 0.9))
@@ -143,6 +150,7 @@ ROBUSTNESS = (
 )
 
 QUESTIONS: dict[str, tuple[Setting, ...]] = {
+    "From the former constants to those of the package, one at a time": STEPS,
     "Where the floor under the standard error of a session comes from": FLOOR,
     "More pairs, other looks, other spending of α": PAIRS,
     "The screen": SCREEN,

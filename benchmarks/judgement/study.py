@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.judgement import gate
 from benchmarks.judgement.covariate import adjusted_duet
 from benchmarks.judgement.gate import Rule
-from benchmarks.judgement.world import World, pairs, runs
+from benchmarks.judgement.world import BLOCKED, World, pairs, runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,8 @@ def evaluate(setting: Setting, *, run_cv: float, changes: Sequence[float], repet
 def _chunk(
     setting: Setting, world: World, changes: Sequence[float], size: int, rng: Generator
 ) -> tuple[np.ndarray[tuple[int, int]], np.ndarray[tuple[int, int]]]:
-    rule, base = setting.rule, setting.runs
+    # A pair of a block is there when the block is.
+    rule, base = gate.in_blocks(setting.rule) if setting.layout in BLOCKED else setting.rule, setting.runs
     history = runs(world, (size, setting.sessions, setting.runs), rng)
     candidate = runs(world, (size, setting.runs), rng)
     measured = pairs(world, size, rule.looks[-1], setting.layout, rng)

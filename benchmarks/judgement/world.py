@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+BLOCKED = frozenset({"abba", "ab"})
+"""Layouts in which the arms take turns, block by block."""
+
 _T_DEGREES = 5
 _T_SD = math.sqrt(_T_DEGREES / (_T_DEGREES - 2))
 
@@ -88,7 +91,7 @@ def pairs(world: World, repetitions: int, count: int, layout: str, rng: Generato
         noise += _at(steps.cumsum(axis=1), positions(repetitions, count, layout, rng))
     if world.deployment_share:
         sd = world.session_ratio * world.run_cv * math.sqrt(world.deployment_share)
-        every = BLOCK if layout in {"abba", "ab"} else count
+        every = BLOCK if layout in BLOCKED else count
         noise += rng.normal(0.0, sd, (repetitions, -(-count // every), 2)).repeat(every, axis=1)[:, :count]
     return Pairs(differences=noise[..., 0] - noise[..., 1], covariate=covariate[..., 0] - covariate[..., 1])
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
-from pytest_dynperf.verdict.duet_noise import BLOCK, CLEAR_QUANTILE, Estimate
+from pytest_dynperf.verdict.duet_noise import BLOCK, CLEAR_QUANTILE, Estimate, looks_of
 from pytest_dynperf.verdict.noise import compare, minimum_detectable
 from pytest_dynperf.verdict.sequential import LOOKS
 
@@ -30,28 +30,29 @@ def detectable_by_duet(run_sd: float, pairs: int, tolerance: float, *, deploymen
 
     ``deployment_sd`` is for blocks only: how far deployments scatter (:class:`~pytest_dynperf.verdict.run_noise.RunNoise`).
     """
-    return duet_mde(2 * run_sd**2 + 2 * BLOCK * deployment_sd**2, tolerance, pairs=pairs)
+    return duet_mde(2 * run_sd**2 + 2 * BLOCK * deployment_sd**2, tolerance, pairs=pairs, blocks=deployment_sd > 0)
 
 
-def duet_mde(variance: float, tolerance: float, *, pairs: int = LOOKS[-1]) -> float | None:
+def duet_mde(variance: float, tolerance: float, *, pairs: int = LOOKS[-1], blocks: bool = False) -> float | None:
     """``variance`` is that of one difference: :attr:`Estimate.variance`, or twice that of a run where no pair has been measured yet.
 
     max(tolerance / 2, t(.999) se) + t(.80) se at the last look within ``pairs``, or more: where noise is small against the tolerance, an
-    early look may call a regression of that size *unchanged*, and what counts is the chance that any look finds it. Takes up to 3 ms.
+    early look may call a regression of that size *unchanged*, and what counts is the chance that any look finds it. ``blocks``: fewer looks
+    (:func:`~pytest_dynperf.verdict.duet_noise.looks_of`). Takes up to 3 ms.
     """
-    cap = _last_look(pairs)
-    if cap is None:
+    looks = _looks_within(pairs, blocks=blocks)
+    if not looks:
         return None
-    at_cap = Estimate(effect=0.0, variance=variance, pairs=cap)
+    at_cap = Estimate(effect=0.0, variance=variance, pairs=looks[-1])
     least = at_cap.limit(tolerance) + at_cap.margin(POWER)
-    return least if not variance else _found_with_power(math.sqrt(variance), tolerance, cap, least)
+    return least if not variance else _found_with_power(math.sqrt(variance), tolerance, looks, least)
 
 
 def pairs_needed(run_sd: float, detect: float, tolerance: float, *, deployment_sd: float = 0.0) -> int | None:
     """How many pairs a duet must be allowed so that 80 % of the regressions by ``detect`` (a fraction: .05) are found; ``None`` where
     even the last look is too early.
     """
-    for pairs in LOOKS:
+    for pairs in looks_of(blocks=deployment_sd > 0):
         found = detectable_by_duet(run_sd, pairs, tolerance, deployment_sd=deployment_sd)
         if found is not None and found <= math.log1p(detect):
             return pairs
@@ -86,30 +87,29 @@ def power(change: float, variance: float, tolerance: float, *, pairs: int = LOOK
     The running sum of the differences is normal with independent increments; its density over what is still open is carried from look to
     look (Armitage, McPherson and Rowe 1969). The noise is taken as known.
     """
-    cap = _last_look(pairs)
-    return 0.0 if cap is None else _power(change, math.sqrt(variance), tolerance, cap)
+    return _power(change, math.sqrt(variance), tolerance, _looks_within(pairs, blocks=False))
 
 
-def _last_look(pairs: int) -> int | None:
-    return max((look for look in LOOKS if look <= pairs), default=None)
+def _looks_within(pairs: int, *, blocks: bool) -> tuple[int, ...]:
+    return tuple(look for look in looks_of(blocks=blocks) if look <= pairs)
 
 
 @lru_cache(maxsize=1024)
-def _found_with_power(sd: float, tolerance: float, cap: int, least: float) -> float:
+def _found_with_power(sd: float, tolerance: float, looks: tuple[int, ...], least: float) -> float:
     low, high = least, 2 * least
-    if _power(low, sd, tolerance, cap) >= POWER:
+    if _power(low, sd, tolerance, looks) >= POWER:
         return low
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(middle, sd, tolerance, cap) < POWER else (low, middle)
+        low, high = (middle, high) if _power(middle, sd, tolerance, looks) < POWER else (low, middle)
     return high
 
 
-def _power(change: float, sd: float, tolerance: float, cap: int) -> float:
+def _power(change: float, sd: float, tolerance: float, looks: tuple[int, ...]) -> float:
     """In units of one difference's ``sd``. Between two looks the sum grows by normal(step · change, step)."""
     found, before = 0.0, 0
     sums, mass = np.zeros(1), np.ones(1)
-    for look in (count for count in LOOKS if count <= cap):
+    for look in looks:
         step, before = look - before, look
         low, high = (bound * look / sd for bound in _open_between(sd, tolerance, look))
         centre = sums + step * change / sd

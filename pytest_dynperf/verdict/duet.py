@@ -171,7 +171,7 @@ def _shown(cell: CellVerdict, seen: _Seen, look: Look, tolerance: float) -> Cell
         delta=found.effect,
         interval=(found.effect - margin, found.effect + margin),
         limit=found.limit(tolerance),
-        mde=duet_mde(found.variance, tolerance, pairs=found.pairs if over else LOOKS[-1]),
+        mde=duet_mde(found.variance, tolerance, pairs=found.pairs if over else LOOKS[-1], blocks=seen.duet.layout == BLOCKS),
         p_value=found.p_value,
         run_cv=run_cv(values),
         underpowered=False,

@@ -122,7 +122,8 @@ def replay(
 ) -> Look | Absent | None:
     """Look after 5, 7, 10, 15, 20, 30 pairs; the first look that finds something ends it, and what was measured later does not count.
 
-    ``blocks``: the pairs were measured in blocks, for which ``deployment`` is (see :func:`estimate`). ``None`` before the first look. Absent where a look meets a pair without a value, or could not but meet it.
+    ``blocks``: the pairs were measured in blocks, for which ``deployment`` is (see :func:`estimate`). ``None`` before the first look.
+    Absent where a look meets a pair without a value, or could not but meet it.
     """
     last: Look | None = None
     for count in looks_of(blocks=blocks):

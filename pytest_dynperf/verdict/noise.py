@@ -137,8 +137,8 @@ def _clipped(history: Sequence[float]) -> Sequence[float]:
 def _within(sessions: Sequence[Sequence[float]], *, robust: bool) -> float:
     """1.08 x the variance within sessions / R, over all sessions, the candidate too; R of the smallest, which is the noisiest.
 
-    The mean over the sessions, in which one wild run hides a regression; ``robust``: the median, made unbiased, with which the screen raises
-    a few more false suspects, for pairs to clear (docs/calibration.md).
+    The mean over the sessions, in which one wild run hides a regression; ``robust``: the median, made unbiased, with which the screen
+    raises a few more false suspects, for pairs to clear (docs/calibration.md).
     """
     found = run_variance(sessions) if robust else math.fsum(_variance(runs) for runs in sessions) / len(sessions)
     return _WITHIN_FACTOR * found / min(len(runs) for runs in sessions)
@@ -174,7 +174,7 @@ def _variance(values: Sequence[float]) -> float:
 
 
 def screen_limit(comparison: Comparison, tolerance: float, *, duet: bool = False) -> float:
-    """max(.5 tolerance, t(.80) se): above it a cell is suspect. Where a ``duet`` can follow it is stricter: max(.4 tolerance, t(.75) se)."""
+    """Above it a cell is suspect: max(.5 tolerance, t(.80) se), or where a ``duet`` can follow max(.4 tolerance, t(.75) se)."""
     share, quantile = (DUET_SCREEN_SHARE, DUET_SCREEN_QUANTILE) if duet else (SCREEN_SHARE, SCREEN_QUANTILE)
     return max(comparison.allowed(tolerance * share), comparison.margin(quantile))
 

@@ -13,6 +13,7 @@ from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.verdict import confirmation, judge, sequential
+from pytest_dynperf.verdict.terms import Terms
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
 from tests.fakes.observations import EXPECTATION, ITL, KEY, THROUGHPUT, TTFT, document_of, measurement_of
 
@@ -131,6 +132,36 @@ def noise_beyond_the_tolerance_holds_back() -> None:
     assert alone.outcome is Outcome.UNCHANGED, "one session: the prior alone"
     assert looked_at(TTFT, QUIET, documents=quiet(TTFT, 1)).cells[0].underpowered
     assert not looked_at(ITL, QUIET).cells[0].underpowered
+
+
+WILD = tuple(document_of({ITL: (QUIET, QUIET, QUIET * (2 if number < 3 else 1))}, number=number) for number in range(10))
+"""One wild run in three of ten sessions: the mean variance within sessions is 3 / 11 · .1602, the median 0."""
+
+
+def without_a_control_the_whole_noise_counts() -> None:
+    """se = sqrt(1.08 · .0437 / 3 · 1.1) = .1315: t(.80, 13) se = .1144, t(.995, 13) se = .396; log 1.1 = .0953, log 1.2 = .182."""
+    assert looked_at(ITL, QUIET * 1.1, documents=WILD).outcome is Outcome.UNCHANGED
+    before_pairs = Terms(duet=True)
+    worse = measurement_of({ITL: (QUIET * 1.2,) * 3})
+    suspect = judge.judge(worse, Found(documents=WILD), expecting(ITL), key=KEY, terms=before_pairs)
+    fresh = confirmation.confirm(suspect, worse, WILD, expecting(ITL), terms=before_pairs)
+    assert (suspect.cells[0].suspect, fresh.outcome) == (True, Outcome.INCONCLUSIVE), "no pairs came, so a fresh session decides"
+
+
+def where_pairs_follow_one_wild_run_hides_nothing() -> None:
+    """The prior alone: se = .0116, t(.75, 13) se = .008."""
+    verdict = judge.judge(
+        measurement_of({ITL: (QUIET * 1.02,) * 3}), Found(documents=WILD), expecting(ITL), key=KEY, terms=Terms(duet=True)
+    )
+    assert verdict.cells[0].suspect
+
+
+def where_pairs_follow_suspicion_begins_at_four_tenths() -> None:
+    for change, suspect in ((0.039, False), (0.041, True)):
+        measurement = measurement_of({ITL: (QUIET * math.exp(change),) * 3})
+        expected = expecting(ITL, tolerance=0.10)
+        verdict = judge.judge(measurement, Found(documents=quiet(ITL)), expected, key=KEY, terms=Terms(duet=True))
+        assert verdict.cells[0].suspect is suspect
 
 
 def one_bad_session_is_never_red() -> None:
@@ -338,6 +369,9 @@ PROMISES: Mapping[str, Callable[[], None]] = {
         half_of_the_tolerance_of_a_rate_is_in_points,
         the_whole_tolerance_is_where_a_regression_begins,
         noise_beyond_the_tolerance_holds_back,
+        without_a_control_the_whole_noise_counts,
+        where_pairs_follow_one_wild_run_hides_nothing,
+        where_pairs_follow_suspicion_begins_at_four_tenths,
         one_bad_session_is_never_red,
         one_bad_run_of_three_is_never_red,
         what_was_not_measured_never_passes,

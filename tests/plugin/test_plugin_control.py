@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dynperf.verdict.sequential import LOOKS
 from tests.fakes.sse_server import Behaviour, sse_server
 
 if TYPE_CHECKING:
@@ -135,10 +136,10 @@ def test_the_plan_says_what_would_be_found(bench: Bench) -> None:
     assert plan.code == 0, plan.text
     for words in (
         "finds, with 1 baseline session: by a fresh session ITL p50",
-        "finds, by 20 pairs: ITL p50",
+        f"finds, by {LOOKS[-1]} pairs: ITL p50",
         "to find 40 % of ITL p50 takes",
         "no baseline tells what would be found",
-        "up to 20 pairs with the control",
+        f"up to {LOOKS[-1]} pairs with the control",
     ):
         assert words in plan.text, plan.text
     assert "the budget does not reach the first look of a duet, after 5 pairs" in short.text

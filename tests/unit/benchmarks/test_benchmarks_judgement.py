@@ -15,7 +15,7 @@ from benchmarks.judgement.embedded.count import counted, table, upper_bound
 from benchmarks.judgement.embedded.step import BASELINE, KINDS, Step, command, finished, steps
 from benchmarks.judgement.embedded.suite import write_suite
 from benchmarks.judgement.requirement import check
-from benchmarks.judgement.rules import NAMED, PACKAGE
+from benchmarks.judgement.rules import FORMER, FRESH, NAMED, PACKAGE
 from benchmarks.judgement.study import Setting, evaluate
 from benchmarks.judgement.world import World, error_of_statistic, pairs, positions, run_effects, runs
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 
 def test_the_formulas_are_those_of_the_package() -> None:
-    assert agreement.disagreements(PACKAGE, cases=200) == []
+    assert agreement.disagreements(PACKAGE, FRESH, cases=200) == []
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"screen": 0.7},
-        {"screen_floor": 0.4},
+        {"screen_floor": 0.5},
         {"decision": 0.99},
-        {"floor": "none"},
-        {"alphas": (0.05,) * len(PACKAGE.looks)},
+        {"floor": "mean"},
+        {"looks": (5, 10, 15, 20), "alphas": (0.001,) * 4},
+        {"alphas": (0.0015,) * len(PACKAGE.looks)},
         {"clear": 0.1},
         {"prior_weight": 9.0},
         {"clip_width": 3.0},
@@ -45,7 +46,29 @@ def test_the_formulas_are_those_of_the_package() -> None:
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_another_constant_is_noticed(wrong: dict[str, Any]) -> None:
-    assert agreement.disagreements(replace(PACKAGE, **wrong), cases=200)
+    assert agreement.disagreements(replace(PACKAGE, **wrong), FRESH, cases=200)
+
+
+@pytest.mark.parametrize("wrong", [{"screen": 0.75}, {"screen_floor": 0.4}, {"decision": 0.99}, {"floor": "median"}])
+def test_another_constant_without_a_control_is_noticed(wrong: dict[str, Any]) -> None:
+    found = agreement.disagreements(PACKAGE, replace(FRESH, **wrong), cases=200)
+    assert found
+    assert all("without a control" in text for text in found)
+
+
+def test_looks_within_a_block_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "in_blocks", lambda rule: rule)
+    found = agreement.disagreements(PACKAGE, FRESH, cases=200)
+    assert found
+    assert all("in blocks" in text for text in found)
+
+
+def test_the_constants_of_the_package_are_the_defaults() -> None:
+    assert replace(PACKAGE, clear=gate.Rule().clear) == gate.Rule()
+    assert PACKAGE.clear == pytest.approx(0.05)
+    assert (PACKAGE.looks, set(PACKAGE.alphas)) == ((5, 7, 10, 15, 20, 30), {0.001})
+    assert gate.in_blocks(PACKAGE).looks == (5, 10, 15, 20, 30)
+    assert (FORMER.looks, set(FORMER.alphas)) == ((5, 10, 15, 20), {0.0015})
 
 
 def test_formulas_that_nobody_runs_are_not_calibrated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,8 +80,8 @@ def test_formulas_that_nobody_runs_are_not_calibrated(monkeypatch: pytest.Monkey
 # ---- the check
 
 
-def test_the_recommended_constants_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--quick", "--rule", "recommended", "--repetitions", "20000"]) == 0
+def test_the_constants_of_the_package_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quick", "--repetitions", "20000"]) == 0
     text = capsys.readouterr().out
     assert "PASS" in text
     assert "MISSED" not in text
@@ -71,14 +94,15 @@ def test_a_wrong_rule_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"MISSED: false alarms at CV 4 %: \d\.\d+ % \(\d\.\d+ to \d\.\d+\), required at most 0.25 %", text)
 
 
-def test_a_rule_that_finds_too_little_fails() -> None:
-    missed = [finding.text for finding in check(NAMED["blind"], repetitions=5000) if not finding.met]
+@pytest.mark.parametrize("name", ["blind", "former"])
+def test_a_rule_that_finds_too_little_fails(name: str) -> None:
+    missed = [finding.text for finding in check(NAMED[name], repetitions=10_000) if not finding.met]
     assert len(missed) == 1
     assert "power" in missed[0]
 
 
 def test_a_rule_that_takes_too_long_fails() -> None:
-    patient = replace(NAMED["recommended"], looks=(20,), alphas=(0.006,))
+    patient = replace(PACKAGE, looks=(20,), alphas=(0.006,))
     assert [finding.met for finding in check(patient, repetitions=5000) if "runs" in finding.text] == [False]
 
 

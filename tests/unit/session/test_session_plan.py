@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session.detection import Affordable, affordable_pairs, detectable, documents_for, pairs_s
 from pytest_dynperf.session.plan import Plan, Settings, plan_lines
+from pytest_dynperf.verdict.sequential import LOOKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,23 +132,25 @@ def test_what_is_asked_for_is_answered_and_what_cannot_be_is_said(tmp_path: Path
     assert "to find 50 % of ITL p50 takes 5 pairs with a control (about" in text
     assert "1 baseline session (there are enough)" in text
     nothing = _lines(tmp_path, detect=0.001)
-    assert "more than 20 pairs" in nothing
+    assert f"more than {LOOKS[-1]} pairs" in nothing
     assert "more than 10 baseline sessions can give" in nothing
 
 
 def test_the_budget_bounds_the_pairs(tmp_path: Path) -> None:
-    assert affordable_pairs(None, run_s=1.0, start_s=1.0) == 20
+    assert affordable_pairs(None, run_s=1.0, start_s=1.0) == LOOKS[-1]
     assert affordable_pairs(0.0, run_s=1.0, start_s=1.0) == 0
-    for look in (5, 10, 15, 20):
+    for before, look in pairwise((0, *LOOKS)):
         cost_s = pairs_s(look, run_s=3.0, start_s=7.0)
         assert affordable_pairs(cost_s, run_s=3.0, start_s=7.0) == look
-        assert affordable_pairs(cost_s - 0.1, run_s=3.0, start_s=7.0) == look - 5
+        assert affordable_pairs(cost_s - 0.1, run_s=3.0, start_s=7.0) == before
     assert pairs_s(5, run_s=1.0, start_s=0.0, blocks=True) == 20.0, "a cycle of blocks is ten pairs"
     _documents(tmp_path, 3)
     assert "within the budget" in _lines(tmp_path, control=("baseline",), budget_s=60.0)
     assert "does not reach the first look" in _lines(tmp_path, control=("baseline",), budget_s=1.0)
 
 
-@pytest.mark.parametrize(("control", "words"), [((), "a fresh session of its case"), (("baseline",), "up to 20 pairs with the control")])
+@pytest.mark.parametrize(
+    ("control", "words"), [((), "a fresh session of its case"), (("baseline",), f"up to {LOOKS[-1]} pairs with the control")]
+)
 def test_the_total_says_what_a_suspect_adds(tmp_path: Path, control: tuple[str, ...], words: str) -> None:
     assert words in _lines(tmp_path, control=control)

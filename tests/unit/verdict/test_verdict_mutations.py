@@ -64,13 +64,43 @@ DEFECTS = {
         of=judge._screened, old="comparison.delta > limit", new="False", promise="a_fifth_worse_is_found_in_every_metric"
     ),
     "the tolerance of the screen is ignored": Defect(
-        of=noise.screen_limit, old="comparison.allowed(tolerance / 2)", new="0.0", promise="half_of_the_tolerance_is_where_suspicion_begins"
+        of=noise.screen_limit,
+        old="comparison.allowed(tolerance * share)",
+        new="0.0",
+        promise="half_of_the_tolerance_is_where_suspicion_begins",
     ),
     "the tolerance of the screen is doubled": Defect(
         of=noise.screen_limit,
-        old="comparison.allowed(tolerance / 2)",
-        new="comparison.allowed(tolerance)",
+        old="comparison.allowed(tolerance * share)",
+        new="comparison.allowed(2 * tolerance * share)",
         promise="half_of_the_tolerance_is_where_suspicion_begins",
+    ),
+    "the screen of pairs holds without them": Defect(
+        of=noise.screen_limit,
+        old="if duet else (SCREEN_SHARE, SCREEN_QUANTILE)",
+        new="",
+        promise="half_of_the_tolerance_is_where_suspicion_begins",
+    ),
+    "the screen without pairs holds before them": Defect(
+        of=noise.screen_limit, old="if duet else", new="if False else", promise="where_pairs_follow_suspicion_begins_at_four_tenths"
+    ),
+    "the floor of pairs holds without them": Defect(
+        of=noise.compare_readings, old="robust=duet", new="robust=True", promise="without_a_control_the_whole_noise_counts"
+    ),
+    "the floor of pairs holds for a fresh session": Defect(
+        of=confirmation.confirm, old="replace(terms, duet=False)", new="terms", promise="without_a_control_the_whole_noise_counts"
+    ),
+    "the floor without pairs holds before them": Defect(
+        of=noise.compare_readings, old="robust=duet", new="robust=False", promise="where_pairs_follow_one_wild_run_hides_nothing"
+    ),
+    "that pairs follow is forgotten": Defect(
+        of=weigh.candidate_values, old="duet=terms.duet", new="duet=False", promise="where_pairs_follow_one_wild_run_hides_nothing"
+    ),
+    "the mean is taken for the median of variances": Defect(
+        of=noise.run_variance,
+        old="median(_variance(runs) / _median_share(len(runs) - 1) for runs in sessions)",
+        new="math.fsum(_variance(runs) for runs in sessions) / len(sessions)",
+        promise="where_pairs_follow_one_wild_run_hides_nothing",
     ),
     "the tolerance of the decision is ignored": Defect(
         of=noise.decision_limit,
@@ -98,7 +128,7 @@ DEFECTS = {
     ),
     "the noise between sessions is forgotten": Defect(
         of=noise.compare_readings,
-        old="max(_between(history, ruler.prior_sd), _within([*theirs, ours]))",
+        old="max(_between(history, ruler.prior_sd), _within([*theirs, ours], robust=duet))",
         new="1e-12",
         promise="noise_beyond_the_tolerance_holds_back",
     ),
@@ -279,7 +309,7 @@ DEFECTS = {
     ),
     "a rate is judged as if its runs were one": Defect(
         of=noise.compare_readings,
-        old="max(_between(history, ruler.prior_sd), _within([*theirs, ours]))",
+        old="max(_between(history, ruler.prior_sd), _within([*theirs, ours], robust=duet))",
         new="4 / math.fsum(reading.parts[1] for reading in candidate)",
         promise="requests_are_never_pooled",
     ),

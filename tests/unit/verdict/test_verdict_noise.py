@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pytest_dynperf.verdict import noise
 from pytest_dynperf.verdict.noise import Comparison, compare, decision_limit, minimum_detectable, screen_limit, shows_not_worse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.random import Generator
     from numpy.typing import NDArray
 
@@ -78,6 +81,67 @@ def test_spread_within_a_session_is_a_floor() -> None:
     candidate_alone = compare(wide, [flat(100.0)], sign=1, prior_sd=0.02)
     assert candidate_alone.standard_error == pytest.approx(math.sqrt(1.08 * 0.0100756 / 2 / 3 * 2), rel=1e-4)
     assert compare(wide, [wide], sign=1, prior_sd=0.2).standard_error == pytest.approx(0.2 * math.sqrt(2))
+
+
+WILD = [(90.0, 100.0, 500.0), (99.0, 100.0, 101.0), (98.0, 100.0, 102.0), (99.0, 100.0, 101.0)]
+"""Variances of the logarithms .9236541, .0001000, .0004001, .0001000: one run carries the mean."""
+
+
+def the_floor_without_a_control_is_the_mean() -> None:
+    # The candidate's is .0100756: the mean of the five is .1868660.
+    found = compare((90.0, 100.0, 110.0), WILD, sign=1, prior_sd=0.02)
+    assert found.standard_error == pytest.approx(math.sqrt(1.08 * 0.1868660 / 3 * 1.25), rel=1e-5)
+
+
+def the_floor_with_a_control_is_the_median() -> None:
+    # .0001000 .0001000 .0004001 .0100756 .9236541: the median is .00040012, over log 2 = .000577251, and 1.08 / 3 of it lies below the
+    # prior, 4 · .0004 / 7 = .00022857 (the medians of the sessions agree). Runs of three times that scatter: 9 · .000577251 counts.
+    found = compare((90.0, 100.0, 110.0), WILD, sign=1, prior_sd=0.02, duet=True)
+    assert found.standard_error == pytest.approx(math.sqrt(4 * 0.0004 / 7 * 1.25), rel=1e-6)
+    wider = [tuple(100 * (value / 100) ** 3 for value in runs) for runs in WILD]
+    found = compare((90.0, 100.0, 110.0), wider, sign=1, prior_sd=0.02, duet=True)
+    assert found.standard_error == pytest.approx(math.sqrt(1.08 * 9 * 0.00040012 / math.log(2) / 3 * 1.25), rel=1e-4)
+
+
+def the_screen_has_a_share_of_the_tolerance() -> None:
+    quiet = compare(flat(1.0), [flat(1.0)] * 10, sign=1, prior_sd=0.001)
+    assert screen_limit(quiet, 0.03) == pytest.approx(0.5 * 0.03)
+    assert screen_limit(quiet, 0.03, duet=True) == pytest.approx(0.4 * 0.03)
+    # One session: t(.80, 4) = .941 and t(.75, 4) = .741
+    loud = compare(flat(1.0), [flat(1.0)], sign=1, prior_sd=0.04)
+    assert screen_limit(loud, 0.03) == pytest.approx(0.941 * 0.0565685, abs=3e-5)
+    assert screen_limit(loud, 0.03, duet=True) == pytest.approx(0.741 * 0.0565685, abs=3e-5)
+
+
+def test_the_floor_and_the_screen_by_hand() -> None:
+    the_floor_without_a_control_is_the_mean()
+    the_floor_with_a_control_is_the_median()
+    the_screen_has_a_share_of_the_tolerance()
+
+
+def always(*, robust: bool) -> Callable[..., float]:
+    right = noise._within
+    return lambda sessions, **_: right(sessions, robust=robust)
+
+
+@pytest.mark.parametrize(
+    ("name", "defect", "check"),
+    [
+        ("_within", always(robust=True), the_floor_without_a_control_is_the_mean),
+        ("_within", always(robust=False), the_floor_with_a_control_is_the_median),
+        ("_median_share", lambda _degrees: 1.0, the_floor_with_a_control_is_the_median),
+        ("_WITHIN_FACTOR", 1.0, the_floor_with_a_control_is_the_median),
+        ("SCREEN_SHARE", 0.4, the_screen_has_a_share_of_the_tolerance),
+        ("DUET_SCREEN_SHARE", 0.5, the_screen_has_a_share_of_the_tolerance),
+        ("SCREEN_QUANTILE", 0.75, the_screen_has_a_share_of_the_tolerance),
+        ("DUET_SCREEN_QUANTILE", 0.80, the_screen_has_a_share_of_the_tolerance),
+    ],
+)
+def test_a_planted_defect_is_seen(name: str, defect: object, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    check()
+    monkeypatch.setattr(noise, name, defect)
+    with pytest.raises(AssertionError):
+        check()
 
 
 def test_medians_withstand_one_bad_run_of_three() -> None:

@@ -11,7 +11,8 @@ import pytest
 from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.quantity import Absent
-from pytest_dynperf.verdict.run_noise import noise_of, planned_noise, read, read_value, run_variance, sessions_of
+from pytest_dynperf.verdict.noise import run_variance
+from pytest_dynperf.verdict.run_noise import noise_of, planned_noise, read, read_value, sessions_of
 from pytest_dynperf.verdict.scale import Ruler
 from pytest_dynperf.verdict.verdict import Scale
 from tests.fakes.observations import ITL, TTFT, document_of, run_of

@@ -24,14 +24,20 @@ def verdict(*cells: CellVerdict, means: Means | None = None) -> Verdict:
     [
         (0, 20, Ask(step=Step.PAIRS, pairs=5)),
         (3, 20, Ask(step=Step.PAIRS, pairs=5)),
-        (5, 20, Ask(step=Step.PAIRS, pairs=10)),
+        (5, 20, Ask(step=Step.PAIRS, pairs=7)),
+        (6, 20, Ask(step=Step.PAIRS, pairs=7)),
         (7, 20, Ask(step=Step.PAIRS, pairs=10)),
+        (9, 20, Ask(step=Step.PAIRS, pairs=10)),
         (15, 20, Ask(step=Step.PAIRS, pairs=20)),
         (15, 19, ENOUGH),
         (15, 100, Ask(step=Step.PAIRS, pairs=20)),
         (20, 20, ENOUGH),
-        (20, 100, ENOUGH),
-        (5, 9, ENOUGH),
+        (20, 29, ENOUGH),
+        (20, 100, Ask(step=Step.PAIRS, pairs=30)),
+        (30, 30, ENOUGH),
+        (30, 100, ENOUGH),
+        (5, 6, ENOUGH),
+        (7, 9, ENOUGH),
         (3, 4, ENOUGH),
         (0, 5, Ask(step=Step.PAIRS, pairs=5)),
         (0, 4, FRESH),
@@ -45,7 +51,7 @@ def test_pairs_up_to_the_next_look_that_can_be_reached(measured: int, possible: 
 
 
 def test_looks_are_fixed() -> None:
-    assert LOOKS == (5, 10, 15, 20)
+    assert LOOKS == (5, 7, 10, 15, 20, 30)
 
 
 def test_a_fresh_session_is_asked_for_once_and_only_where_it_can_be() -> None:
@@ -67,4 +73,4 @@ def test_nothing_is_asked_for_what_is_decided_or_does_not_count() -> None:
 def test_one_undecided_suspect_is_enough_to_go_on() -> None:
     decided = replace(SUSPECT, outcome=Outcome.REGRESSED)
     asked = next_step(verdict(decided, SUSPECT, means=Means.DUET), Possible(pairs=20), measured_pairs=5)
-    assert asked == Ask(step=Step.PAIRS, pairs=10)
+    assert asked == Ask(step=Step.PAIRS, pairs=7)
