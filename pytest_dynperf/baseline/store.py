@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.baseline.anchor import is_marked
 from pytest_dynperf.baseline.codec import decode, encode
 from pytest_dynperf.baseline.found import Found
-from pytest_dynperf.baseline.location import ALL_DOCUMENTS, document_path, document_pattern
+from pytest_dynperf.baseline.location import ALL_DOCUMENTS, document_path, documents_of_case, place_of
 from pytest_dynperf.baseline.ring import age, ring_of
 from pytest_dynperf.errors import BaselineError, RunDirectoryError
 from pytest_dynperf.run_directory import write_atomically
@@ -49,10 +49,14 @@ def read(root: Path, *, suite: str, case_id: str, key: Mapping[str, str]) -> Fou
 
 def found_among(found: Sequence[Stored], key: Mapping[str, str]) -> Found:
     """What :func:`read` finds where ``found``, oldest first, is all that there is of the case."""
-    same = [entry for entry in found if dict(entry.document.key) == dict(key)]
+    ours = dict(key)
+    same: list[Stored] = []
+    others: list[Stored] = []
+    for entry in found:
+        (same if dict(entry.document.key) == ours else others).append(entry)
     return Found(
         documents=ring_of([entry.document for entry in same]),
-        others=tuple(entry.document for entry in found if dict(entry.document.key) != dict(key)),
+        others=tuple(entry.document for entry in others),
         anchor=next((entry.document for entry in reversed(same) if entry.marked), None),
     )
 
@@ -62,7 +66,13 @@ def stored(root: Path, *, suite: str, case_id: str) -> tuple[Stored, ...]:
 
     :raises BaselineError: as :func:`read`.
     """
-    return load_all(root, root.glob(document_pattern(suite, case_id)))
+    found = []
+    for listed in documents_of_case(root, suite=suite, case_id=case_id):
+        document = load_anywhere(listed.path)
+        if place_of(document) != listed.place:
+            raise _misplaced(root, listed.path, document)
+        found.append(Stored(path=listed.path, document=document, marked=listed.mark and is_marked(listed.path)))
+    return _oldest_first(found)
 
 
 def load_all(root: Path, paths: Iterable[Path]) -> tuple[Stored, ...]:
@@ -70,7 +80,10 @@ def load_all(root: Path, paths: Iterable[Path]) -> tuple[Stored, ...]:
 
     :raises BaselineError: as :func:`load`.
     """
-    found = [Stored(path=path, document=load(root, path), marked=is_marked(path)) for path in paths]
+    return _oldest_first([Stored(path=path, document=load(root, path), marked=is_marked(path)) for path in paths])
+
+
+def _oldest_first(found: Iterable[Stored]) -> tuple[Stored, ...]:
     return tuple(sorted(found, key=lambda entry: age(entry.document)))
 
 
@@ -112,13 +125,16 @@ def load(root: Path, path: Path) -> Baseline:
     :raises BaselineError: for what is no document, and for one in the wrong place.
     """
     document = load_anywhere(path)
-    expected = document_path(root, document)
-    if expected != path:
-        places = zip(("environment", "suite", "case", "stamp and session"), *(_parts(root, one) for one in (expected, path)), strict=True)
-        wrong = [f"{name} {inside!r}, where {outside!r} lies" for name, inside, outside in places if inside != outside]
-        msg = f"{path} holds a document of {' and '.join(wrong)}: it belongs to {expected}. Move it there, or delete it."
-        raise BaselineError(msg)
+    if document_path(root, document) != path:
+        raise _misplaced(root, path, document)
     return document
+
+
+def _misplaced(root: Path, path: Path, document: Baseline) -> BaselineError:
+    expected = document_path(root, document)
+    places = zip(("environment", "suite", "case", "stamp and session"), *(_parts(root, one) for one in (expected, path)), strict=True)
+    wrong = [f"{name} {inside!r}, where {outside!r} lies" for name, inside, outside in places if inside != outside]
+    return BaselineError(f"{path} holds a document of {' and '.join(wrong)}: it belongs to {expected}. Move it there, or delete it.")
 
 
 def _parts(root: Path, path: Path) -> tuple[str, ...]:
@@ -130,12 +146,13 @@ def load_anywhere(path: Path) -> Baseline:
 
     :raises BaselineError: for what cannot be read, is not UTF-8, or is no document.
     """
-    if path.is_dir():
-        msg = f"{path} cannot be read: it is a directory in place of a baseline document. Delete it, or move it elsewhere."
-        raise BaselineError(msg)
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb", buffering=0) as file:  # read once and whole: a buffer would only be filled and copied
+            text = file.read().decode("utf-8")
     except OSError as error:
+        if path.is_dir():
+            msg = f"{path} cannot be read: it is a directory in place of a baseline document. Delete it, or move it elsewhere."
+            raise BaselineError(msg) from error
         msg = f"{path} cannot be read: {error.strerror or error}. Make it readable, or restore it from version control."
         raise BaselineError(msg) from error
     except UnicodeDecodeError as error:

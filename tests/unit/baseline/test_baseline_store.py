@@ -130,6 +130,21 @@ def test_a_bad_file_of_the_case_is_an_error(tmp_path: Path, content: bytes, expe
     assert str(path) in str(caught.value)
 
 
+def test_what_is_no_directory_and_no_document_is_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path, session(1))
+    for name in ("waivers.toml", "README.md"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "smoke").symlink_to(path.parent.parent)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / path.parts[-3]).write_text("a file in place of a suite")
+    path.with_name("notes.txt").write_text("x")
+    path.with_name("20261101T000000Z-gone.anchor").write_text("")
+    assert found(tmp_path).documents == (session(1),)
+    assert found(tmp_path).anchor is None
+
+
 def test_a_bad_file_of_another_case_is_not_ours(tmp_path: Path) -> None:
     write(tmp_path, session(1))
     write(tmp_path, replace(session(1), case_id="other")).write_text("{")
