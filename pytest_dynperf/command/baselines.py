@@ -185,14 +185,14 @@ def run_accept(arguments: argparse.Namespace) -> int:
     :raises DynperfError: for a session that is not there, a pattern that no case matches, and a store that cannot be read or written.
     """
     from pytest_dynperf.report.baseline_text import acceptance_lines, update_lines
-    from pytest_dynperf.session.baselines import read_session
     from pytest_dynperf.session.ledger import accept_session, as_update
+    from pytest_dynperf.session.session_files import one_session
 
     reason: str | None = arguments.accept_regression
     if reason is not None and not reason.strip():
         msg = "--accept-regression needs a reason that somebody can read in a year"
         raise UsageError(msg)
-    report = read_session(arguments.session)
+    report = one_session(arguments.session)
     session = arguments.session if arguments.session.is_dir() else arguments.session.parent
     done = accept_session(
         report, session, arguments.baselines, case_pattern=arguments.case, accept_regression=reason, dry_run=arguments.dry_run

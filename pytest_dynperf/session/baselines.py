@@ -6,7 +6,6 @@ session is accepted by ``ledger``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from pytest_dynperf.environment import differences
 from pytest_dynperf.errors import BaselineError, UsageError, nearest
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.session.session_files import one_session
 from pytest_dynperf.verdict.judge import invalid, judge
 from pytest_dynperf.verdict.terms import Terms
 from pytest_dynperf.verdict.waive import waive
@@ -138,7 +138,7 @@ def compare_files(first: Path, second: Path, case_name: str | None) -> Differenc
     """
     document = load_anywhere(first)
     if second.is_dir() or second.name == "session.json":
-        result = _case_of(read_session(second), case_name or f"{document.suite}/{document.case_id}", second)
+        result = _case_of(one_session(second), case_name or f"{document.suite}/{document.case_id}", second)
         other, expectation = _side_of_case(result, second), result.case.expectation
     else:
         theirs = load_anywhere(second)
@@ -153,25 +153,6 @@ def compare_files(first: Path, second: Path, case_name: str | None) -> Differenc
         key=differences(document.key, other.key),
         provenance=differences(document.provenance, other.provenance),
     )
-
-
-def read_session(path: Path) -> SessionReport:
-    """The report in a session's directory, or in the ``session.json`` that ``path`` names.
-
-    :raises UsageError: when it is not there, is no JSON, or is of another schema; names the file.
-    """
-    from pytest_dynperf.report.json_file import decode_session
-    from pytest_dynperf.run_directory import RunDirectory
-
-    file = RunDirectory(path).session_json if path.is_dir() else path
-    try:
-        return decode_session(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror or error}. Give the directory of a finished session, such as reports/latest."
-        raise UsageError(msg) from error
-    except (ValueError, UsageError) as error:
-        msg = f"{file} is not the session.json of a session: {error}"
-        raise UsageError(msg) from error
 
 
 def _case_of(report: SessionReport, name: str, path: Path) -> CaseResult:

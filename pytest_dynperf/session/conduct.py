@@ -29,8 +29,9 @@ from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.control import control_of, parse_control
 from pytest_dynperf.session.deployments import with_gpu_count
-from pytest_dynperf.session.duet import OpenDuet, close, cost_of, layout_of, measure_pairs
+from pytest_dynperf.session.duet import OpenDuet, close, measure_pairs
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
+from pytest_dynperf.session.layout import cost_of, layout_of
 from pytest_dynperf.session.plan import START_S
 from pytest_dynperf.session.prompts import prompt_source
 from pytest_dynperf.session.workload_file import workload_facts

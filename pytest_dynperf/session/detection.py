@@ -11,10 +11,13 @@ from functools import partial
 from statistics import median, stdev
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.baseline.ring import RING
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.metrics.definition import Kind
+from pytest_dynperf.session.layout import SIDE_BY_SIDE, cost_of
 from pytest_dynperf.verdict.detectable import detectable_by_duet, detectable_by_fresh_session, pairs_needed
+from pytest_dynperf.verdict.duet import BLOCKS
 from pytest_dynperf.verdict.run_noise import planned_noise
 from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Cell
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.terms import Terms
-
-MOST_SESSIONS = 10
-"""More baseline sessions of a case take no part in a comparison."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,9 @@ def documents_for(case: Case, baselines: Path) -> tuple[Baseline, ...]:
 
 
 def pairs_s(pairs: int, *, run_s: float, start_s: float, blocks: bool = False) -> float:
-    """How long so many pairs take: both arms start, in blocks of five runs each time anew."""
-    cycles = -(-pairs // 10)
-    return cycles * (20 * run_s + 4 * start_s) if blocks else 2 * pairs * run_s + 2 * start_s
+    """How long so many pairs take: both arms start, in blocks each time anew."""
+    runs, starts = cost_of(BLOCKS if blocks else SIDE_BY_SIDE, pairs)
+    return runs * run_s + starts * start_s
 
 
 def affordable_pairs(budget_s: float | None, *, run_s: float, start_s: float, blocks: bool = False) -> int:
@@ -86,7 +86,7 @@ def detectable(
     case: Case, documents: Sequence[Baseline], affordable: Affordable, *, detect: float | None = None, terms: Terms = CATALOGUE_TERMS
 ) -> tuple[Detectable, ...]:
     """One for each decisive gate on a magnitude that the documents tell of; none without documents."""
-    found, counts = [], range(1, MOST_SESSIONS + 1)
+    found, counts = [], range(1, RING + 1)
     for gate in case.expectation.gates:
         noise = planned_noise(gate.cell, documents, terms=terms) if gate.decisive and documents else None
         meaning = terms.meanings.get(gate.cell.metric)

@@ -19,7 +19,9 @@ from pytest_dynperf.baseline.proposal import binding_key
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import DeploymentError, DynperfError
 from pytest_dynperf.measurement.measurement import Duet, Pair
-from pytest_dynperf.session.control import differing, fits_side_by_side, not_comparable
+from pytest_dynperf.session.control import differing, not_comparable
+from pytest_dynperf.session.layout import SIDE_BY_SIDE
+from pytest_dynperf.verdict.duet_noise import BLOCK
 from pytest_dynperf.workload.seed import stream_seed
 
 if TYPE_CHECKING:
@@ -29,13 +31,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.scenario.case import Case
-    from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.session.control import ControlArm
     from pytest_dynperf.session.deployments import Deployments
-
-SIDE_BY_SIDE, BLOCKS = "side by side", "blocks"
-BLOCK = 5
-"""Runs that share a deployment, in blocks. What a deployment does to its runs does not cancel there, so it must not be one for too many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,29 +87,6 @@ class OpenDuet:
             discarded=tuple(self.discarded),
             problems=self.problems,
         )
-
-
-def layout_of(asked: str, candidate: Topology, control: ControlArm, *, gpus: int) -> str:
-    """``asked`` is one of :data:`~pytest_dynperf.session.control.LAYOUTS`; ``gpus`` is how many this host has.
-
-    :raises DeploymentError: when both were asked for at once and do not fit.
-    """
-    if control.endpoint_url is not None:
-        return SIDE_BY_SIDE
-    fits = fits_side_by_side(candidate, gpus, control.case.topology)
-    if asked == "side-by-side" and not fits:
-        needed = candidate.gpu_count + control.case.topology.gpu_count
-        msg = f"--dynperf-control-layout=side-by-side needs {needed} GPUs for both arms, found {gpus}: leave the option out, or take blocks"
-        raise DeploymentError(msg)
-    return SIDE_BY_SIDE if fits and asked != "blocks" else BLOCKS
-
-
-def cost_of(layout: str, pairs: int) -> tuple[int, int]:
-    """How many runs ``pairs`` more pairs are, and how many deployments have to start for them."""
-    if layout == SIDE_BY_SIDE:
-        return 2 * pairs, 2
-    cycles = -(-pairs // (2 * BLOCK))
-    return cycles * 4 * BLOCK, cycles * 4
 
 
 def measure_pairs(duet: OpenDuet, goal: int) -> None:

@@ -25,8 +25,8 @@ from pytest_dynperf.observation.record_file import encode
 from pytest_dynperf.report.session_report import CaseResult, SessionReport
 from pytest_dynperf.run_directory import RunDirectory, write_atomically
 from pytest_dynperf.scenario.case import Case
-from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.session.baselines import EXPECTATION as USUAL
 from pytest_dynperf.session.baselines import waived
 from pytest_dynperf.session.closing import versions
 from pytest_dynperf.session.imported_files import Known, found_files, read_runs
@@ -45,14 +45,8 @@ if TYPE_CHECKING:
 
 PLATFORM = "imported"
 
-EXPECTATION = Expectation(
-    gates=(
-        Gate(cell=Cell("output_token_throughput.v1", "value"), tolerance=0.03),
-        Gate(cell=Cell("inter_token_latency.v1", "p50"), tolerance=0.03),
-        Gate(cell=Cell("time_to_first_token.v1", "p50"), tolerance=0.05),
-    ),
-    min_in_flight_share=0.8,  # other tools let their load drain: 96 % with eight rounds of equal requests, less with unequal ones
-)
+# Other tools let their load drain: 96 % with eight rounds of equal requests, less with unequal ones.
+EXPECTATION = replace(USUAL, min_in_flight_share=0.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pytest_dynperf.baseline.pooled import pooled_prior
+from pytest_dynperf.baseline.ring import RING
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.report.meaning import label
@@ -203,14 +204,14 @@ def _listed(found: Iterable[tuple[Cell, float | None]]) -> str:
 
 def _takes(one: Detectable, detect: float, have: int, case: Case, *, run_s: float, start_s: float, blocks: bool) -> str:
     """``3 % of ITL p50 takes 10 pairs (about 4 min), or 7 baseline sessions (4 more, about 2 min)``."""
-    from pytest_dynperf.session.detection import MOST_SESSIONS, pairs_s
+    from pytest_dynperf.session.detection import pairs_s
 
     if one.pairs is None:
         pairs = f"more than {LOOKS[-1]} pairs"
     else:
         pairs = f"{one.pairs} pairs with a control (about {_duration(pairs_s(one.pairs, run_s=run_s, start_s=start_s, blocks=blocks))})"
     if one.sessions is None:
-        sessions = f"more than {MOST_SESSIONS} baseline sessions can give"
+        sessions = f"more than {RING} baseline sessions can give"
     else:
         more = max(0, one.sessions - have)
         needed = f"{more} more, about {_duration(more * (case.traffic.runs * run_s + start_s))}" if more else "there are enough"

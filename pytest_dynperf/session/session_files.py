@@ -35,6 +35,14 @@ def read_sessions(paths: Iterable[Path]) -> tuple[SessionFile, ...]:
     return tuple(sorted(found, key=lambda one: (one.report.stamp, one.report.session_id)))
 
 
+def one_session(path: Path) -> SessionReport:
+    """The session in a run directory, or in the ``session.json`` that ``path`` names.
+
+    :raises UsageError: as :func:`read_session`.
+    """
+    return read_session(RunDirectory(path).session_json if path.is_dir() else path)
+
+
 def session_files(path: Path) -> tuple[Path, ...]:
     """The ``session.json`` of a run directory, the file itself, or every one below a directory, sorted. Links are not followed below it.
 
@@ -63,7 +71,7 @@ def read_session(file: Path) -> SessionReport:
     try:
         encoded = json.loads(file.read_bytes().decode("utf-8"))
     except OSError as error:
-        msg = f"{file}: cannot be read: {error.strerror or error}"
+        msg = f"{file}: cannot be read: {error.strerror or error}. Give the directory of a finished session, such as reports/latest"
         raise UsageError(msg) from error
     except UnicodeDecodeError as error:
         msg = f"{file}: is not UTF-8 text (byte {error.start}). Give a session.json, or its run directory"

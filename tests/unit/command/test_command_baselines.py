@@ -113,7 +113,7 @@ def test_accept_a_session_by_the_rules(capsys: pytest.CaptureFixture[str], tmp_p
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["accept", "nowhere"], "nowhere cannot be read"),
+        (["accept", "nowhere"], "nowhere: cannot be read"),
         (["accept", "reports/one", "--case", "other"], "no case of reports/one matches --case 'other'"),
         (["accept", "reports/one", "--accept-regression", " "], "a reason that somebody can read in a year"),
         (["prune", "--write", "--dry-run"], "not allowed with argument"),

@@ -14,8 +14,9 @@ from pytest_dynperf.baseline.listing import list_store
 from pytest_dynperf.baseline.store import document_files, write
 from pytest_dynperf.baseline.waivers import waivers_path
 from pytest_dynperf.errors import BaselineError, UsageError
-from pytest_dynperf.session.baselines import compare_files, noise_of, one_ring, prune, read_session, ring_of_document, set_anchor, waived
+from pytest_dynperf.session.baselines import compare_files, noise_of, one_ring, prune, ring_of_document, set_anchor, waived
 from pytest_dynperf.session.ledger import write_reports
+from pytest_dynperf.session.session_files import one_session
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.observations import KEY, THROUGHPUT, TTFT, document_of
 from tests.fakes.session_reports import a_report, a_result
@@ -137,14 +138,12 @@ def test_a_document_and_a_session(tmp_path: Path) -> None:
         compare_files(document, directory, "concurrency_sweep/c4")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [(None, "cannot be read"), ("{", "is not the session.json"), ("{}", "key 'schema' is missing")]
-)
+@pytest.mark.parametrize(("text", "expected"), [(None, "cannot be read"), ("{", "is not JSON, or was cut off"), ("{}", "lacks schema")])
 def test_what_is_no_session_is_said(tmp_path: Path, text: str | None, expected: str) -> None:
     if text is not None:
         (tmp_path / "session.json").write_text(text)
     with pytest.raises(UsageError, match=expected):
-        read_session(tmp_path)
+        one_session(tmp_path)
 
 
 # ---- anchor and prune

@@ -14,8 +14,10 @@ from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.topology import Role
 from pytest_dynperf.session.control import ControlArm
 from pytest_dynperf.session.deployments import Deployments
-from pytest_dynperf.session.duet import BLOCKS, SIDE_BY_SIDE, OpenDuet, PairRun, close, cost_of, layout_of, measure_pairs
+from pytest_dynperf.session.duet import OpenDuet, PairRun, close, measure_pairs
+from pytest_dynperf.session.layout import SIDE_BY_SIDE, cost_of, layout_of
 from pytest_dynperf.session.plan import Settings
+from pytest_dynperf.verdict.duet import BLOCKS
 from tests.fakes.session_reports import ITL, TTFT, a_case, a_run
 
 if TYPE_CHECKING:
