@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.report.duet_text import told
 from pytest_dynperf.report.meaning import label
 from pytest_dynperf.report.scale_text import compared, value_text
 from pytest_dynperf.report.wording import counted, instant
@@ -102,4 +103,4 @@ def _table(texts: Sequence[tuple[str, ...]], width: int) -> list[str]:
 
 def _differing(title: str, texts: Texts, width: int) -> Iterator[str]:
     for name, (before, now) in texts.items():
-        yield from wrapped(f"{title}: {name} {before or '(not recorded)'} → {now or '(not recorded)'}", width, "  ")
+        yield from wrapped(f"{title}: {name} {told(name, before)} → {told(name, now)}", width, "  ")

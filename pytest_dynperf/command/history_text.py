@@ -24,7 +24,7 @@ _LONGEST = 60
 
 
 def sparkline(values: Sequence[float], longest: int = _LONGEST) -> str:
-    """One block per night, the newest ``longest`` of them; the height spans their range, and at least 5 % of their median."""
+    """One block per session, the newest ``longest`` of them; the height spans their range, and at least 5 % of their median."""
     shown = values[-longest:]
     if not shown:
         return ""
@@ -49,7 +49,8 @@ def history_lines(histories: Sequence[CaseHistory], trends: Sequence[Sequence[Tr
 def _heading(history: CaseHistory, width: int) -> list[str]:
     nights = history.nights
     first, last = (instant(night.stamp)[:10] for night in (nights[0], nights[-1]))
-    said = f"{history.case} in {history.environment}: {counted(len(nights), 'night')}, {first} to {last}"
+    when = first if first == last else f"{first} to {last}"
+    said = f"{history.case} in {history.environment}: {counted(len(nights), 'session')}, {when}"
     if history.invalid:
         said += f", {history.invalid} invalid left out"
     red = sum(night.outcome is Outcome.REGRESSED for night in nights)
@@ -63,7 +64,7 @@ def _table(trends: Sequence[Trend], width: int) -> list[str]:
         if one.values
     ]
     if not rows:
-        return ["  no night has a value of what is asked"]
+        return ["  no session has a value of what is asked"]
     titles = ("metric", "first", "newest", "change")
     widths = [max(len(row[column]) for row in [*rows, titles]) for column in range(len(titles))]
     room = max(8, min(_LONGEST, width - 4 - sum(widths) - 2 * (len(widths) - 1)))
@@ -94,7 +95,7 @@ def _findings(one: Trend, width: int) -> list[str]:
         anchor, newest = value_text(one.drift.anchor, one.means), value_text(one.drift.newest, one.means)
         verdict = "drifted" if one.drift.crept else "no drift shown"
         texts.append(
-            f"{label(one.cell)}: {verdict} against the anchor: {anchor} → {newest} (last {counted(one.drift.nights, 'night')}), "
+            f"{label(one.cell)}: {verdict} against the anchor: {anchor} → {newest} (last {counted(one.drift.nights, 'session')}), "
             f"{change(one.drift.delta, direction)}, limit {change(one.drift.limit, direction)}"
         )
     return [line for text in texts for line in wrapped(text, width, "  ")]

@@ -74,7 +74,8 @@ def run_judge(arguments: argparse.Namespace) -> int:
     question = _question(arguments, sessions)
     judged = [rejudge(session, question) for session in sessions]
     several = len(judged) > 1
-    for one in judged:
+    for number, one in enumerate(judged):
+        sys.stdout.write("\n" if number else "")
         _print(one, several=several, verbose=arguments.verbose)
     if arguments.json is not None:
         _write_json(arguments.json, judged)
@@ -82,8 +83,18 @@ def run_judge(arguments: argparse.Namespace) -> int:
         home = arguments.out / f"{one.report.stamp}-{one.report.session_id}" if several else arguments.out
         sys.stdout.write(f"judged again: {_write_report(one, home)}\n")
     if arguments.check:
-        return INVALID if any(one.differences for one in judged) else 0
+        differing = sum(bool(one.differences) for one in judged)
+        sys.stdout.write(f"\n{_checked(differing, len(judged))}\n")
+        return INVALID if differing else 0
     return INVALID if any(red(one.report, strict=arguments.strict) for one in judged) else 0
+
+
+def _checked(differing: int, judged: int) -> str:
+    from pytest_dynperf.report.wording import counted
+
+    if not differing:
+        return f"checked: {counted(judged, 'session')}, no verdict differs from what was recorded"
+    return f"checked: verdicts of {differing} of {counted(judged, 'session')} differ from what was recorded"
 
 
 def _question(arguments: argparse.Namespace, sessions: Sequence[SessionFile]) -> Question:
@@ -115,6 +126,7 @@ def _print(one: Rejudged, *, several: bool, verbose: bool) -> None:
     from shutil import get_terminal_size
 
     from pytest_dynperf.report.terminal import summary
+    from pytest_dynperf.report.wrapping import printable
 
     width = get_terminal_size((100, 24)).columns
     lines = [f"{one.file}:"] if several else []
@@ -122,7 +134,7 @@ def _print(one: Rejudged, *, several: bool, verbose: bool) -> None:
     lines += [f"not judged again: {note}" for note in one.notes]
     if one.differences:
         lines += [f"differs from what was recorded in {one.file}:", *(f"  {said(difference)}" for difference in one.differences)]
-    sys.stdout.write("\n".join([*lines, ""]))
+    sys.stdout.write("\n".join([*map(printable, lines), ""]))
 
 
 def said(difference: Difference) -> str:

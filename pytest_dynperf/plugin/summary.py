@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,9 +149,11 @@ def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter)
         return
     reporter.section("performance")
     writer = reporter._tw
-    for line in summary(report, width=writer.fullwidth, verbose=reporter.verbosity > 0):
+    dry = state.make_settings().update == "dry-run"
+    written = replace(report, accepted=()) if dry else report  # what would be has a section of its own
+    for line in summary(written, width=writer.fullwidth, verbose=reporter.verbosity > 0):
         reporter.write_line(line.text, **({line.style: True} if line.style else {}))
-    if state.make_settings().update == "dry-run":
+    if dry:
         from pytest_dynperf.report.baseline_text import update_lines
 
         reporter.section("baselines, dry run")

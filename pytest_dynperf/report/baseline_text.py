@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.report import wording
+from pytest_dynperf.report.duet_text import told
 from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label
 from pytest_dynperf.report.scale_text import compared, value_text
 from pytest_dynperf.report.wording import ABSENT
@@ -150,7 +151,7 @@ def difference_lines(
 
 
 def _difference_rows(found: Mapping[str, tuple[str | None, str | None]]) -> list[str]:
-    return _table([(name, f"{ours or ABSENT} → {theirs or ABSENT}") for name, (ours, theirs) in found.items()], indent="  ")
+    return _table([(name, f"{told(name, ours)} → {told(name, theirs)}") for name, (ours, theirs) in found.items()], indent="  ")
 
 
 def acceptance_lines(accepted: Mapping[str, Path], refused: Mapping[str, str], *, dry_run: bool) -> list[str]:

@@ -8,6 +8,8 @@ from pytest_dynperf.report.meaning import label
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pytest_dynperf.verdict.verdict import CellVerdict, Verdict
 
 _EXPLAINED = (Outcome.INVALID, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE)
@@ -19,11 +21,15 @@ def of_cell(reason: str, cells: tuple[CellVerdict, ...]) -> tuple[CellVerdict, s
     return next(((cell, reason.removeprefix(f"{cell.cell}: ")) for cell in cells if reason.startswith(f"{cell.cell}: ")), None)
 
 
-def reasons(verdict: Verdict) -> tuple[str, ...]:
-    """``throughput, ITL p50: worse by more than …``: in the verdict's order, cells by the names that tables have."""
+def reasons(verdict: Verdict, *, but: Collection[CellVerdict] = ()) -> tuple[str, ...]:
+    """``throughput, ITL p50: worse by more than …``: in the verdict's order, cells by the names that tables have; those in ``but`` are left
+    out.
+    """
     said: dict[str, list[str]] = {}
     for reason in verdict.reasons:
         found = of_cell(reason, verdict.cells)
+        if found is not None and found[0] in but:
+            continue
         text, names = (reason, []) if found is None else (found[1], [label(found[0].cell)])
         said.setdefault(text, []).extend(names)
     return tuple(f"{', '.join(names)}: {text}" if names else text for text, names in said.items())

@@ -73,7 +73,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
     """
     result = withheld(result)
     verdict = result.verdict
-    lines = [f"{verdict.outcome.text.upper()}: {result.case.name}"]
+    lines = [f"{standing(verdict).text.upper()}: {result.case.name}"]
     for waiver in verdict.expired:
         lines += _paragraphs(waiver_text.expired(waiver), "  ")
     if verdict.expired:
@@ -83,10 +83,8 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
     shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or _open(cell)]
     for cell in sorted(shown, key=lambda cell: -cell.outcome):
         lines += _cell_text(result, cell)
-    said = tuple(f"{cell.cell}: " for cell in shown)
-    for reason in verdict.reasons:
-        if not reason.startswith(said):
-            lines += _paragraphs(reason, "  ")
+    for reason in reason_text.reasons(verdict, but=shown):
+        lines += _paragraphs(reason, "  ")
     if verdict.confirmed:
         lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ")
     if verdict.outcome is Outcome.REGRESSED:

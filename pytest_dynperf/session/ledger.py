@@ -205,7 +205,7 @@ def write_reports(report: SessionReport, settings: Settings) -> None:
     """
     run = RunDirectory(settings.run_directory)
     write_atomically(run.session_json, to_text(encode_session(report)))
-    write_atomically(run.report_html, render(report))
+    write_atomically(run.report_html, render(replace(report, accepted=()) if settings.update == "dry-run" else report))
     for result in report.results:
         regressed = result.verdict.outcome is Outcome.REGRESSED
         if refusal(result, "") is None:

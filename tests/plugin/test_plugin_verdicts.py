@@ -75,6 +75,9 @@ def test_a_dry_run_names_files_and_writes_none(bench: Bench) -> None:
     assert run.code == 0, run.text
     assert bench.baseline_files() == []
     assert len(run.session["accepted"]) == 2
+    assert "\nbaseline: " not in run.text, "nothing was written"
+    page = next((bench.root / "reports" / "latest").glob("report.html")).read_text()
+    assert "written: <code>" not in page
 
 
 def test_an_update_of_a_subset_deletes_nothing(bench: Bench) -> None:

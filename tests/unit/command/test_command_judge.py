@@ -47,6 +47,17 @@ def test_it_prints_the_summary_and_fails_as_the_night_did(night: Path, capsys: p
     assert "differs from what was recorded" not in said
 
 
+def test_what_a_file_says_does_not_steer_the_terminal(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = night / "session.json"
+    tampered(night)
+    file.write_text(file.read_text().replace('"case_id": "regressed"', '"case_id": "\\u001b[31mregressed"'))
+    main(["judge", "--check", str(night)])
+    said = capsys.readouterr().out
+    assert "differs from what was recorded" in said
+    assert "regressed: outcome recorded" in said
+    assert "\x1b" not in said
+
+
 def test_a_green_night_is_green_again(green: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", str(green / "session.json")]) == 0
     assert "1 improved" in capsys.readouterr().out
@@ -54,11 +65,13 @@ def test_a_green_night_is_green_again(green: Path, capsys: pytest.CaptureFixture
 
 def test_check_says_whether_the_answer_is_the_recorded_one(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", "--check", str(night)]) == 0, "regressed then and now"
+    assert "checked: 1 session, no verdict differs from what was recorded" in capsys.readouterr().out
     tampered(night)
     assert main(["judge", "--check", str(night)]) == exit_code.INVALID
     said = capsys.readouterr().out
     assert f"differs from what was recorded in {night / 'session.json'}:\n  concurrency_sweep/regressed: outcome" in said
     assert "concurrency_sweep/regressed: outcome recorded unchanged, now regressed" in said
+    assert "checked: verdicts of 1 of 1 session differ from what was recorded" in said
 
 
 def test_another_tolerance(night: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_dynperf.report.certainty_text import underpowered_sentence, what_decides
+from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.verdict import Means, Outcome
 from tests.fakes.judged_reports import by_duet, of_rates, underpowered
 from tests.fakes.session_reports import a_result
@@ -39,9 +40,9 @@ def test_gates_that_do_not_decide_are_not_counted() -> None:
 
 
 def test_undecided_pairs_ask_for_more_or_for_quieter_ones() -> None:
-    assert "10 of at most 20 were measured" in what_decides(by_duet(Outcome.INCONCLUSIVE, pairs=10))
+    assert f"10 of at most {LOOKS[-1]} were measured" in what_decides(by_duet(Outcome.INCONCLUSIVE, pairs=10))
     at_the_cap = by_duet(Outcome.INCONCLUSIVE)
-    cells = tuple(replace(cell, pairs=20) if cell.pairs else cell for cell in at_the_cap.verdict.cells)
+    cells = tuple(replace(cell, pairs=LOOKS[-1]) if cell.pairs else cell for cell in at_the_cap.verdict.cells)
     text = what_decides(replace(at_the_cap, verdict=replace(at_the_cap.verdict, cells=cells)))
     assert "more pairs" not in text
     assert "scatter less" in text

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_dynperf.observation.recording import Certificate, ProcessUsage
 from pytest_dynperf.report.html_page import render
+from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
 from tests.fakes.judged_reports import CONTROL, a_duet, a_waiver, by_duet, expired, of_everything, of_rates, shifted, underpowered, waived
@@ -347,7 +348,7 @@ def test_what_could_not_have_been_seen_stands_below_the_table() -> None:
 
 
 def test_an_inconclusive_case_says_what_would_decide_it() -> None:
-    assert "10 of at most 20 were measured" in words(a_report(by_duet(Outcome.INCONCLUSIVE, pairs=10)))
+    assert f"10 of at most {LOOKS[-1]} were measured" in words(a_report(by_duet(Outcome.INCONCLUSIVE, pairs=10)))
 
 
 def test_an_invalid_case_shows_no_number_of_its_pairs() -> None:

@@ -27,6 +27,11 @@ def test_what_is_true_of_several_metrics_is_said_once_by_the_names_of_the_table(
     assert reason_text.reasons(verdict) == (f"throughput, ITL p50: {NOISE}", "ITL p50: other")
 
 
+def test_cells_that_are_told_elsewhere_are_left_out() -> None:
+    verdict = a_verdict(Outcome.REGRESSED, f"{THROUGHPUT}: {NOISE}", f"{ITL}: {NOISE}", SPENT)
+    assert reason_text.reasons(verdict, but=verdict.cells[:1]) == (f"ITL p50: {NOISE}", SPENT)
+
+
 def test_a_sentence_about_the_case_stays_as_it_is() -> None:
     verdict = a_verdict(Outcome.INVALID, "etcd: ended", "etcd: ended", f"{Cell('request_latency.v1', 'p50')}: of no cell here")
     assert reason_text.reasons(verdict) == ("etcd: ended", "request_latency p50: of no cell here")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_dynperf.report.terminal import Line, failure_text, header, live_line, summary
 from pytest_dynperf.scenario.platform import Platform
+from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.judged_reports import (
@@ -300,7 +301,7 @@ def test_rates_and_counts_are_shown_in_their_own_terms() -> None:
 
 def test_an_inconclusive_case_says_what_would_decide_it() -> None:
     said = " ".join(texts(a_report(by_duet(Outcome.INCONCLUSIVE, pairs=10))))
-    assert "10 of at most 20 were measured" in said
+    assert f"10 of at most {LOOKS[-1]} were measured" in said
 
 
 def test_cells_that_could_not_have_shown_a_regression_are_counted() -> None:
