@@ -33,4 +33,6 @@ def uncommitted(rootdir: Path, baselines: Path) -> tuple[str, ...]:
         return ()
     own = f":(exclude){baselines.resolve().relative_to(root)}"
     status = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)baselines", ":(exclude)reports", own)
-    return tuple(line[3:] for line in (status or "").splitlines())
+    if status is None:
+        return ("unknown files, because git status fails here",)
+    return tuple(line[3:] for line in status.splitlines())
