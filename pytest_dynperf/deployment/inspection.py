@@ -55,10 +55,12 @@ def versions_of(python: Path, names: Iterable[str]) -> dict[str, str] | None:
 
 def commit_facts(directory: Path) -> dict[str, str]:
     """``git.commit`` and ``git.dirty`` (``yes`` or ``no``, untracked files count) of the repository that ``directory`` lies in; empty
-    when it lies in none or there is no ``git``. Two processes, about 10 ms.
+    when it lies in none or there is no ``git``. What sessions write, ``baselines/`` and ``reports/`` at the top of the tree, makes nothing
+    dirty. Two processes, about 10 ms.
     """
     commit = program_output(("git", "--no-optional-locks", "-C", str(directory), "rev-parse", "HEAD"))
-    status = program_output(("git", "--no-optional-locks", "-C", str(directory), "status", "--porcelain"))
+    elsewhere = (":(top)", ":(top,exclude)baselines", ":(top,exclude)reports")
+    status = program_output(("git", "--no-optional-locks", "-C", str(directory), "status", "--porcelain", "--", *elsewhere))
     if commit is None or status is None:
         return {}
     return {"git.commit": commit, "git.dirty": "yes" if status else "no"}

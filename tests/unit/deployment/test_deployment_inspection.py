@@ -52,9 +52,15 @@ def test_commit_of_a_clean_and_a_dirty_repository(tmp_path: Path) -> None:
     git(tmp_path, "commit", "-q", "-m", "a")
     commit = git(tmp_path, "rev-parse", "HEAD")
 
-    assert commit_facts(tmp_path) == {"git.commit": commit, "git.dirty": "no"}
+    for name in ("baselines", "reports", "suites"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "baselines" / "of a session accepted before").write_text("{}")
+    (tmp_path / "reports" / "page.html").write_text("x")
+    assert commit_facts(tmp_path) == {"git.commit": commit, "git.dirty": "no"}, "what a session writes does not change what is measured"
+    assert commit_facts(tmp_path / "suites") == {"git.commit": commit, "git.dirty": "no"}
     (tmp_path / "b").write_text("b")
     assert commit_facts(tmp_path) == {"git.commit": commit, "git.dirty": "yes"}
+    assert commit_facts(tmp_path / "suites") == {"git.commit": commit, "git.dirty": "yes"}, "of the whole tree"
 
 
 def test_no_repository_no_commit_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
