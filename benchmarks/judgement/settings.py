@@ -22,8 +22,10 @@ def _rule(name: str, rule: Rule = PACKAGE, **changes: Any) -> Setting:
     return Setting(name=name, rule=replace(rule, **changes))
 
 
-def _world(name: str, *, layout: str = "adjacent", adjust: str = "no", blocks: bool = False, **world: float) -> Setting:
-    return Setting(name=name, rule=PACKAGE, world=world, layout=layout, adjust=adjust, blocks=blocks)
+def _world(
+    name: str, *, rule: Rule = PACKAGE, layout: str = "adjacent", adjust: str = "no", blocks: bool = False, **world: float
+) -> Setting:
+    return Setting(name=name, rule=rule, world=world, layout=layout, adjust=adjust, blocks=blocks)
 
 
 def _looks(looks: tuple[int, ...], alpha: float, **changes: Any) -> Setting:
@@ -125,6 +127,14 @@ DEPLOYMENT = (
             ("abba", True, "ABBA blocks of 5, judged as blocks"),
         )
     ),
+    *(
+        _world(
+            f"{share * 100:.0f} % of the session's variance is the deployment's; one deployment an arm, the former constants",
+            rule=FORMER,
+            deployment_share=share,
+        )
+        for share in (0.1, 0.25, 0.5, 1.0)
+    ),
 )
 
 ADJUSTMENTS = {"no": "not used", "plain": "regressed out in the duet", "scaled": "and taken out of the sessions' runs as well"}
@@ -143,6 +153,7 @@ ROBUSTNESS = (
     _world("outlier runs 3 %, slower by 6 % on average", outlier_mean=0.06),
     _world("outlier runs 3 %, slower by 12 % on average"),
     _world("outlier runs 3 %, slower by 25 % on average", outlier_mean=0.25),
+    _world("outlier runs 3 %, slower by 25 % on average; the former constants", rule=FORMER, outlier_mean=0.25),
     _world("outlier runs 10 %, slower by 12 % on average", outlier_share=0.1),
     _world("sessions as noisy as runs", session_ratio=1.0),
     _rule("prior 1 %", prior_sd=0.01),
