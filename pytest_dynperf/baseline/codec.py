@@ -104,14 +104,15 @@ def decode(text: str, *, file: Path) -> Baseline:
     :raises BaselineError: for anything but a document of this schema or an older one whose units and directions are those of the
         catalogue; says what is wrong and what to do.
     """
+    # A marker stands at the start of a line, where no document that can be read has one.
+    if (document := quickly(text)) is not None:
+        return document
     if (_OURS in text or _THEIRS in text or _BEFORE in text) and _CONFLICT.search(text):
         msg = (
             f"{file} holds conflict markers of a merge. Every accepted session has a file of its own, so no merge is needed: "
             "take either side whole (git checkout --ours or --theirs)."
         )
         raise BaselineError(msg)
-    if (document := quickly(text)) is not None:
-        return document
     return _strictly(text, file)
 
 

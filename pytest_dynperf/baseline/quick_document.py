@@ -72,7 +72,7 @@ _Metrics = tuple[dict[str, str], dict[str, tuple[str | None, str | None]]]
 
 def quickly(text: str) -> Baseline | None:
     """What ``strict_document`` would read, or ``None`` where it might refuse it or find another schema."""
-    if _COLON_ESCAPED in text:
+    if "\\" in text and _COLON_ESCAPED in text:
         return None
     try:
         read = _DOCUMENT.decode(text)

@@ -17,6 +17,7 @@ from pytest_dynperf.baseline.store import found_among, stored
 from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
 from pytest_dynperf.errors import BaselineError, UsageError
 from pytest_dynperf.metrics.catalogue import MEANINGS
+from pytest_dynperf.session.collector import collector_paused
 from pytest_dynperf.verdict.annotate import annotate
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.duet import confirm_by_duet
@@ -90,6 +91,11 @@ def rejudge(session: SessionFile, question: Question) -> Rejudged:
     :raises UsageError: when the baselines that the session was compared with are not there.
     :raises BaselineError: when the waivers cannot be read.
     """
+    with collector_paused():
+        return _rejudge(session, question)
+
+
+def _rejudge(session: SessionFile, question: Question) -> Rejudged:
     report = session.report
     root = _root(session, question)
     waivers = read_waivers(waivers_path(root))

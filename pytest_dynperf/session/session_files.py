@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.report.json_file import decode_session
 from pytest_dynperf.run_directory import RunDirectory
+from pytest_dynperf.session.collector import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +69,11 @@ def read_session(file: Path) -> SessionReport:
 
     :raises UsageError: when it cannot be read, is cut off, is no session, or has a newer schema; names file and key.
     """
+    with collector_paused():
+        return _read(file)
+
+
+def _read(file: Path) -> SessionReport:
     try:
         encoded = json.loads(file.read_bytes().decode("utf-8"))
     except OSError as error:

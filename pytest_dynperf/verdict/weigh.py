@@ -130,9 +130,11 @@ def reading_of(meaning: Meaning, cell: Cell, run: Run | BaselineRun) -> Reading 
 def _too_few(cell: Cell, runs: Sequence[Run] | Sequence[BaselineRun], whose: str) -> str | None:
     """Says how many values there were where a run has fewer than its tail needs. A run that has none at all is another matter."""
     needed = least_samples(cell.statistic)
+    if needed == 1:
+        return None
     counts = [_count(cell, run) for run in runs]
     known = [count for count in counts if count is not None]
-    if needed == 1 or not runs or len(known) < len(counts) or min(known) >= needed:
+    if not runs or len(known) < len(counts) or min(known) >= needed:
         return None
     return f"{cell.statistic} needs {needed:,} values in every run, {whose} has {min(known):,}"
 
@@ -170,10 +172,11 @@ def baseline_readings(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> 
         reason = f"the baseline holds {meaning.id} in {', '.join(sorted(units))}, not in {meaning.unit.value}"
         return described(gate, seen.values, Outcome.INCOMPARABLE, reason)
     stated = [document for document in documents if meaning.id in document.units and len(document.runs) >= MINIMUM_RUNS]
-    thin = [few for document in stated if (few := _too_few(gate.cell, document.runs, "the baseline")) is not None]
-    plenty = [document for document in stated if _too_few(gate.cell, document.runs, "the baseline") is None]
-    sessions = []
-    for document in plenty:
+    sessions, thin = [], []
+    for document in stated:
+        if (few := _too_few(gate.cell, document.runs, "the baseline")) is not None:
+            thin.append(few)
+            continue
         readings = [reading_of(meaning, gate.cell, run) for run in document.runs]
         held = tuple(reading for reading in readings if reading is not None)
         if len(held) == len(readings):
