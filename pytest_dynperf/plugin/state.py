@@ -36,6 +36,8 @@ class State:
     exchange: Path | None = None
     """Directory through which xdist workers tell the controller what they plan and do; ``None`` without xdist."""
     settings: Settings | None = None
+    waiting: str | None = None
+    """Whom a session that was told to wait waits for, for the header."""
     misuse: pytest.UsageError | None = None
     """An option without meaning, found while tests were collected: raised once they are, where pytest prints its text and returns 4."""
     platforms: dict[Path, tuple[Platform, str]] = field(default_factory=dict)

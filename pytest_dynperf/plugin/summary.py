@@ -30,7 +30,14 @@ def header_lines(state: State) -> list[str]:
     lines = header(platform=state.plan.platform, versions=own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
     target = f", attached to {settings.endpoint_url}" if settings.endpoint_url else ""
     why = f"{state.plan.why}{target}"
-    return lines if why == f"--gpu={state.plan.platform.name}" else [*lines, f"dynperf: {why}"]
+    if why != f"--gpu={state.plan.platform.name}":
+        lines.append(f"dynperf: {why}")
+    return lines + waiting_lines(state)
+
+
+def waiting_lines(state: State) -> list[str]:
+    """Whom this session waits for before it measures: in a log nothing else would be said for minutes."""
+    return [] if state.waiting is None else [f"dynperf: {state.waiting}"]
 
 
 def announce(state: State, lines: Iterable[str]) -> None:
@@ -44,7 +51,7 @@ def announce(state: State, lines: Iterable[str]) -> None:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     if state.config.get_verbosity() >= 0:
         writer = state.config.get_terminal_writer()
-        for line in lines:
+        for line in (*lines, *waiting_lines(state)):
             writer.line(line)
 
 
@@ -67,7 +74,7 @@ def prepare(state: State) -> None:
         msg = f"{error} (--dynperf-reports=DIR)"
         raise pytest.UsageError(msg) from None
     try:
-        check_host_is_free(settings)
+        state.waiting = check_host_is_free(settings)
         read_waivers(waivers_path(settings.baselines))
     except DynperfError as error:
         raise pytest.UsageError(str(error)) from None

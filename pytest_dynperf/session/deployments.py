@@ -188,13 +188,18 @@ class Deployments:
         )
 
 
-def check_host_is_free(settings: Settings) -> None:
-    """Find out before the first case that another session measures here, unless the options say to wait for it.
+def check_host_is_free(settings: Settings) -> str | None:
+    """Find out before the first case that another session measures here. Where the options say to wait for it: whom, and for how long.
 
-    :raises LeaseHeld: naming who measures.
+    :raises LeaseHeld: naming who measures, where nobody wants to wait.
     """
-    if settings.lease_wait_s <= 0:
+    try:
         acquire_host(settings.session_id, directory=default_directory(), describe=f"pytest in {settings.rootdir}").release()
+    except LeaseHeld as error:
+        if settings.lease_wait_s <= 0:
+            raise
+        return f"{str(error).partition(';')[0]}: waiting for it, up to {settings.lease_wait_s:g} s"
+    return None
 
 
 def attached_endpoint(settings: Settings) -> Endpoint:

@@ -148,6 +148,23 @@ def test_two_sessions_at_once_on_one_host(bench: Bench) -> None:
     assert run.session == {}
 
 
+@pytest.mark.parametrize("extra", [(), ("-n", "2")])
+def test_a_session_that_waits_says_for_whom(bench: Bench, extra: tuple[str, ...]) -> None:
+    leases = bench.root / "tmp" / "leases"
+    leases.mkdir(mode=0o700)
+    holder = {"session_id": "another", "pid": os.getpid(), "started": "2026-01-01T00:00:00Z", "what": "pytest in /elsewhere"}
+    with (leases / "host.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(holder))
+        file.flush()
+        with sse_server(Behaviour()) as server:
+            run = bench.run("--dynperf-lease-wait=0.5", "-k", "c1", *extra, url=server.url)
+    assert run.code == 1, run.text
+    (line,) = (line for line in run.text.splitlines() if "waiting for it" in line)
+    assert f"process {os.getpid()}" in line
+    assert "up to 0.5 s" in line
+
+
 def test_a_dirty_tree_is_refused_before_measuring(bench: Bench) -> None:
     bench.pytester.run("git", "init", "-q", ".")
     run = bench.run(HERE, "--dynperf-model=fake", "--update-baselines")
