@@ -51,19 +51,25 @@ def run_compare(arguments: argparse.Namespace) -> int:
     from pytest_dynperf.session.session_files import read_sessions
 
     now = _one(read_sessions([arguments.now]), arguments.now)
-    before = [one for one in read_sessions([arguments.before]) if one.file.resolve() != now.file.resolve()]
+    # The copy of a session that 'dynperf judge --out' wrote is no other session.
+    found = {_identity(one): one for one in read_sessions([arguments.before])}
+    before = [one for identity, one in found.items() if identity != _identity(now)]
     if not before:
         msg = f"{arguments.before}: it holds no other session than B. Give two sessions"
         raise UsageError(msg)
     reports = [one.report for one in before]
-    found = compare_sessions(reports, now.report)
+    compared = compare_sessions(reports, now.report)
     width = get_terminal_size((100, 24)).columns
-    lines = comparison_lines(reports, now.report, found, width=max(40, min(width, 120)), verbose=arguments.verbose)
+    lines = comparison_lines(reports, now.report, compared, width=max(40, min(width, 120)), verbose=arguments.verbose)
     sys.stdout.write("\n".join([*lines, ""]))
     if arguments.json is not None:
-        _write_json(arguments.json, before, now, found)
-    decided = any(case.decided for case in found.cases)
-    return INVALID if arguments.fail_on_regression and (not decided or any(case.regressed for case in found.cases)) else 0
+        _write_json(arguments.json, before, now, compared)
+    decided = any(case.decided for case in compared.cases)
+    return INVALID if arguments.fail_on_regression and (not decided or any(case.regressed for case in compared.cases)) else 0
+
+
+def _identity(one: SessionFile) -> tuple[str, str]:
+    return one.report.stamp, one.report.session_id
 
 
 def _one(sessions: Sequence[SessionFile], path: Path) -> SessionFile:

@@ -127,6 +127,8 @@ def _add_result(histories: Histories, report: SessionReport, result: CaseResult)
     history = histories.setdefault((result.case.name, key), CaseHistory(case=result.case.name, environment=result.environment.name))
     history.meanings.update(result.meanings)
     history.tolerances = {gate.cell: gate.tolerance for gate in result.case.expectation.gates}
+    if (report.stamp, report.session_id) in {(night.stamp, night.session_id) for night in history.nights}:
+        return  # a copy of a session, as judging again makes one, is no second night
     values = _medians(result.measurement.runs) if result.measurement is not None else {}
     if result.verdict.outcome is Outcome.INVALID or not values:
         history.invalid += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,15 @@ def test_a_directory_is_a_ring(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Two sessions alone" not in said
     assert compared(tmp_path, tmp_path) == exit_code.USAGE
     assert "holds 11 sessions, and B is one" in capsys.readouterr().err
+
+
+def test_a_session_that_was_judged_again_elsewhere_is_still_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The copy that ``dynperf judge --out`` writes is the same session: B among its own baselines would hide what changed."""
+    a, b = session(tmp_path / "nights", 1.0), session(tmp_path / "nights", 1.2, 1)
+    for directory in (a, b):
+        shutil.copytree(directory, tmp_path / "nights" / "judged-again" / directory.name)
+    assert compared(tmp_path / "nights", b, "--fail-on-regression") == exit_code.INVALID
+    assert "A: 1 session: bbbb00" in capsys.readouterr().out
 
 
 def test_a_session_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -87,6 +88,13 @@ def test_accepted_sessions_join_once(tmp_path: Path) -> None:
     assert [night.session_id for night in history.nights] == ["gone", "Int-0", "Int-1"]
     assert [night.outcome for night in history.nights] == [None, Outcome.UNCHANGED, Outcome.UNCHANGED]
     assert len(read_history([tmp_path / "reports"], root)) == 2, "a store that is named is shown whole"
+
+
+def test_a_copy_of_a_session_is_no_second_night(tmp_path: Path) -> None:
+    nights(tmp_path / "reports", [1.0, 1.0], baselines=tmp_path / "none")
+    shutil.copytree(tmp_path / "reports", tmp_path / "copies")
+    (history,) = read_history([tmp_path], None)
+    assert [night.session_id for night in history.nights] == ["Int-0", "Int-1"]
 
 
 def test_a_store_alone_is_a_history(tmp_path: Path) -> None:
