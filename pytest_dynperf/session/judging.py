@@ -72,11 +72,12 @@ def terms_for(baselines: Path, environment: Environment | None, *, duet: bool, s
     """
     if environment is None:
         return replace(CATALOGUE_TERMS, duet=duet)
-    return Terms(prior_sd=_pooled(baselines, environment.name, session_id), duet=duet)
+    return Terms(prior_sd=prior_of(baselines, environment.name, session_id), duet=duet)
 
 
 @lru_cache(maxsize=16)
-def _pooled(baselines: Path, environment_name: str, session_id: str) -> Mapping[str, float]:
+def prior_of(baselines: Path, environment_name: str, session_id: str) -> Mapping[str, float]:
+    """:func:`~pytest_dynperf.baseline.pooled.pooled_prior`, which reads every document of an environment, once a session."""
     del session_id  # part of what is remembered: what one session accepts, the next one of this process knows
     return pooled_prior(baselines, environment_name)
 

@@ -6,14 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_dynperf.baseline.pooled import pooled_prior
 from pytest_dynperf.baseline.ring import RING
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.report.meaning import label
 from pytest_dynperf.report.wording import percent
 from pytest_dynperf.verdict.sequential import LOOKS
-from pytest_dynperf.verdict.terms import CATALOGUE_TERMS, Terms
+from pytest_dynperf.verdict.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -176,16 +175,17 @@ def _finds(case: Case, settings: Settings, *, run_s: float, start_s: float) -> l
         detectable,
         documents_for,
     )  # scipy: for whoever asks for a plan
+    from pytest_dynperf.session.judging import prior_of
 
     documents = documents_for(case, settings.baselines)
     blocks = settings.control_layout == "blocks"
     pairs = affordable_pairs(settings.budget_s, run_s=run_s, start_s=start_s, blocks=blocks) if settings.control else 0
-    terms = Terms(prior_sd=pooled_prior(settings.baselines, documents[-1].environment_name)) if documents else CATALOGUE_TERMS
-    found = detectable(case, documents, Affordable(pairs=pairs, blocks=blocks), detect=settings.detect, terms=terms)
+    known = prior_of(settings.baselines, documents[-1].environment_name, settings.session_id) if documents else {}
+    found = detectable(case, documents, Affordable(pairs=pairs, blocks=blocks), detect=settings.detect, terms=Terms(prior_sd=known))
     if not found:
         return ["finds: no baseline tells what would be found"] if not documents else []
-    known = _count(len(documents), "baseline session")
-    lines = [f"finds, with {known}: by a fresh session {_listed((one.cell, one.by_fresh_session) for one in found)}"]
+    sessions = _count(len(documents), "baseline session")
+    lines = [f"finds, with {sessions}: by a fresh session {_listed((one.cell, one.by_fresh_session) for one in found)}"]
     if settings.control:
         within = "" if pairs == LOOKS[-1] else " within the budget"
         lines.append(

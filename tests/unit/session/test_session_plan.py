@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
+from pytest_dynperf.baseline.pooled import pooled_prior
 from pytest_dynperf.baseline.store import write
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.scenario.case import Case
@@ -16,6 +17,7 @@ from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.platform import Platform
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.session import judging
 from pytest_dynperf.session.detection import Affordable, affordable_pairs, detectable, documents_for, pairs_s
 from pytest_dynperf.session.plan import Plan, Settings, plan_lines
 from pytest_dynperf.verdict.sequential import LOOKS
@@ -154,3 +156,17 @@ def test_the_budget_bounds_the_pairs(tmp_path: Path) -> None:
 )
 def test_the_total_says_what_a_suspect_adds(tmp_path: Path, control: tuple[str, ...], words: str) -> None:
     assert words in _lines(tmp_path, control=control)
+
+
+def test_the_history_of_an_environment_is_read_once_for_all_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _documents(tmp_path, 3)
+    read: list[str] = []
+
+    def counted(root: Path, name: str) -> dict[str, float]:
+        read.append(name)
+        return pooled_prior(root, name)
+
+    monkeypatch.setattr(judging, "pooled_prior", counted)
+    for _ in range(3):
+        assert "finds, with 3 baseline sessions" in _lines(tmp_path)
+    assert read == ["mocker-x"]
