@@ -122,7 +122,7 @@ def _metrics(raw: bytes) -> _Metrics:
 
 def _keys_of(run: _Run) -> int:
     keys = _RUN_KEYS + len(run.values) + len(run.parts) + (1 + _DISTRIBUTION_KEYS) * len(run.distributions)
-    return keys + sum(len(distribution.percentiles) for distribution in run.distributions.values())
+    return keys + sum([len(distribution.percentiles) for distribution in run.distributions.values()])
 
 
 def _run(run: _Run, units: Mapping[str, str]) -> BaselineRun | None:

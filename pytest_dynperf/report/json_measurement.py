@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.measurement.measurement import Distribution, Measurement, Run
 from pytest_dynperf.metrics.definition import Cell
@@ -120,17 +122,28 @@ def values_per_run(metrics: Sequence[Mapping[str, object]], key: str, count: int
     return found
 
 
+class _Distribution(msgspec.Struct, gc=False):
+    """The fields of :class:`Distribution`, with types that can be looked at while running."""
+
+    n: int
+    mean: float
+    sd_log: float | None
+    minimum: float
+    maximum: float
+    percentiles: dict[str, float]
+    sd: float | None
+
+
 def decode_run(run: Mapping[str, object], values: Mapping[Cell, float]) -> Run:
     """The run that :func:`encode_run` wrote, with ``values``.
 
     :raises UsageError: when a key is missing or of another type.
     """
-    distributions = take_map(run, "distributions", dict)
     return Run(
         name=take(run, "name", str),
         values=values,
         absent={decode_cell(entry): Absent(take(entry, "reason", str)) for entry in take_all(run, "absent", dict)},
-        distributions={name: _decode_distribution(entry) for name, entry in distributions.items()},
+        distributions=_decode_distributions(run),
         requests=take(run, "requests", int),
         errors=take(run, "errors", int),
         error_kinds=take_map(run, "error_kinds", int),
@@ -149,6 +162,20 @@ def _decode_parts(name: str, entry: Sequence[object]) -> tuple[float, float]:
         msg = f"key {name!r} of 'parts' should hold numerator and denominator, found {len(numbers)} numbers"
         raise UsageError(msg)
     return numbers[0], numbers[1]
+
+
+def _decode_distributions(run: Mapping[str, object]) -> dict[str, Distribution]:
+    tables = take_map(run, "distributions", dict)
+    try:
+        found = msgspec.convert(tables, dict[str, _Distribution])
+    except (msgspec.ValidationError, OverflowError):  # found again key by key, which says where
+        return {name: _decode_distribution(table) for name, table in tables.items()}
+    return {
+        name: Distribution(
+            n=one.n, mean=one.mean, sd_log=one.sd_log, minimum=one.minimum, maximum=one.maximum, percentiles=one.percentiles, sd=one.sd
+        )
+        for name, one in found.items()
+    }
 
 
 def _decode_distribution(entry: Mapping[str, object]) -> Distribution:

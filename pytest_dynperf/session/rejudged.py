@@ -102,7 +102,9 @@ def _rejudge(session: SessionFile, question: Question) -> Rejudged:
     today = question.today or datetime.strptime(report.stamp[:8], "%Y%m%d").replace(tzinfo=UTC).date()
     results, notes = [], []
     for result in report.results:
-        asked = replace(result, case=replace(result.case, expectation=expectation_of(result, question)))
+        asked = result
+        if question.changes_expectation:
+            asked = replace(result, case=replace(result.case, expectation=expectation_of(result, question)))
         answer = _judged(asked, report, root, question)
         if answer is None:
             notes.append(f"{result.case.name}: {WITHHELD}")

@@ -155,8 +155,7 @@ def weigh(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> Weighed | Ce
     sessions = baseline_readings(gate, seen, documents)
     if isinstance(sessions, CellVerdict):
         return sessions
-    if any(reading.flaw is not None for session in sessions for reading in session):
-        flaw = next(reading.flaw for session in sessions for reading in session if reading.flaw is not None)
+    for flaw in (flaw for session in sessions for reading in session if (flaw := reading.flaw) is not None):
         return unjudged(gate, f"a value of the baseline {flaw}", seen.values)
     measured_by = ruler(seen.meaning, seen.readings, sessions, tolerance=gate.tolerance, prior_sd=seen.prior_sd)
     return Weighed(
@@ -220,11 +219,12 @@ def compared(
     """A cell that was compared, with all that the comparison says. ``mde``: that of a fresh session where none is given."""
     comparison = weighed.comparison
     margin = comparison.margin(0.95)
-    history = tuple(middle(session) for session in weighed.sessions)
-    candidate, baseline = median(weighed.values), median(history)
     if comparison.ruler.scale is Scale.LOG:  # so that the delta is exactly their ratio: the middle of two is then the geometric one
         history = tuple(comparison.in_unit(value) for value in comparison.history)
         candidate, baseline = comparison.in_unit(comparison.candidate), comparison.in_unit(comparison.baseline)
+    else:
+        history = tuple(middle(session) for session in weighed.sessions)
+        candidate, baseline = median(weighed.values), median(history)
     return CellVerdict(
         cell=gate.cell,
         outcome=outcome,

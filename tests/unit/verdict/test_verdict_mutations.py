@@ -281,8 +281,8 @@ DEFECTS = {
     ),
     "a baseline's tail is not asked": Defect(
         of=weigh.baseline_readings,
-        old='if _too_few(gate.cell, document.runs, "the baseline") is None',
-        new="",
+        old='(few := _too_few(gate.cell, document.runs, "the baseline"))',
+        new="(few := None)",
         promise="a_tail_of_too_few_values_neither_passes_nor_fails",
     ),
     "a count is judged without exact": Defect(
