@@ -178,7 +178,9 @@ def _budget_s(config: pytest.Config) -> float | None:
 
 
 def _detect(config: pytest.Config) -> float | None:
-    """``3%`` as .03. In the ini file it is what every plan answers; on the command line it is a question, and only a plan answers it."""
+    """``3%`` as .03, and 0.03 as well: nobody asks for three hundredths of a per cent. In the ini file it is what every plan answers; on
+    the command line it is a question, and only a plan answers it.
+    """
     text = _text(config, "detect")
     if text is None:
         return None
@@ -186,8 +188,10 @@ def _detect(config: pytest.Config) -> float | None:
         percent = float(text.strip().removesuffix("%"))
     except ValueError:
         percent = float("nan")
+    if percent < 1 and not text.strip().endswith("%"):
+        percent *= 100
     if not 0 < percent < 1000:
-        msg = f"--dynperf-detect: {text!r} is not a percentage above 0, such as 3%"
+        msg = f"--dynperf-detect: {text!r} is not a percentage above 0, such as 3%, or a fraction such as 0.03"
         raise pytest.UsageError(msg)
     if config.getoption("dynperf_detect") is not None and not config.getoption("dynperf_plan"):
         msg = f"--dynperf-detect={text} asks what it takes to find a regression, and the plan answers it: add --dynperf-plan"
@@ -305,6 +309,9 @@ def _checked_url(url: str | None) -> str | None:
 
 
 def _check_combinations(settings: Settings) -> None:
+    if settings.baselines.exists() and not settings.baselines.is_dir():
+        msg = f"--dynperf-baselines: {settings.baselines} is not a directory"
+        raise pytest.UsageError(msg)
     if settings.attached and settings.model is None:
         msg = "--dynperf-endpoint needs --dynperf-model: the name under which the server serves the model"
         raise pytest.UsageError(msg)

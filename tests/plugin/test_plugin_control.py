@@ -132,7 +132,7 @@ def test_the_plan_says_what_would_be_found(bench: Bench) -> None:
         bench.run("--update-baselines", "-k", "c1", url=quick.url)
         control = f"--dynperf-control=endpoint={quick.url}/other"
         plan = bench.run("--dynperf-plan", "--dynperf-detect=40%", control, url=quick.url)
-        short = bench.run("--dynperf-plan", "--dynperf-budget=0", control, "-k", "c1", url=quick.url)
+        short = bench.run("--dynperf-plan", "--dynperf-detect=0.4", "--dynperf-budget=0", control, "-k", "c1", url=quick.url)
     assert plan.code == 0, plan.text
     for words in (
         "finds, with 1 baseline session: by a fresh session ITL p50",
@@ -143,3 +143,4 @@ def test_the_plan_says_what_would_be_found(bench: Bench) -> None:
     ):
         assert words in plan.text, plan.text
     assert "the budget does not reach the first look of a duet, after 5 pairs" in short.text
+    assert "to find 40 % of ITL p50 takes" in short.text, "a fraction is one"

@@ -31,6 +31,7 @@ HERE = "--dynperf-endpoint=http://127.0.0.1:9"
         (["--dynperf-api-key-env=NOT_SET_ANYWHERE"], ["NOT_SET_ANYWHERE", "not set"]),
         (["--dynperf-budget=x"], ["--dynperf-budget", "minutes"]),
         (["--dynperf-control=x"], ["--dynperf-control", "baseline"]),
+        (["--dynperf-baselines=fake_suite/scenario.toml"], ["--dynperf-baselines", "scenario.toml", "not a directory"]),
         (["--dynperf-detect=3%"], ["--dynperf-detect", "--dynperf-plan"]),
     ],
 )
