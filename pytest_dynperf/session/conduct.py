@@ -47,7 +47,6 @@ from pytest_dynperf.workload.stream import requests_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.load.run import Progress
@@ -196,13 +195,13 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     if next_step(verdict, _possible(control)).step is Step.ENOUGH:
         return judged
     if control is None:
-        return _by_fresh_session(case, measured, judged, documents, conduct)
+        return _by_fresh_session(case, measured, judged, conduct)
     try:
         arm = control_of(control, case, documents[-1] if documents else None)
-        return _by_duet(case, measured, judged, arm, conduct, documents=documents)
+        return _by_duet(case, measured, judged, arm, conduct)
     except DynperfError as error:
         why = f"no pairs with a control could be measured: {error}"
-        return _by_fresh_session(case, measured, judged, documents, conduct, why=why)
+        return _by_fresh_session(case, measured, judged, conduct, why=why)
 
 
 def _possible(control: Control | None) -> Possible:
@@ -224,9 +223,7 @@ def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> fl
 # ---- pairs with a control
 
 
-def _by_duet(
-    case: Case, measured: Measured, judged: Judged, arm: ControlArm, conduct: Conduct, *, documents: tuple[Baseline, ...]
-) -> Judged:
+def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, conduct: Conduct) -> Judged:
     """Pairs up to the next look, until the verdict asks for no more or the budget is spent.
 
     :raises DynperfError: when there is no pair because the control cannot be had.
@@ -244,7 +241,8 @@ def _by_duet(
     )
 
     def decide(*, final: bool) -> Verdict:
-        return confirm_by_duet(judged.verdict, duet.so_far(), case.expectation, documents=documents, terms=judged.terms, final=final)
+        pairs, known = duet.so_far(), judged.documents
+        return confirm_by_duet(judged.verdict, pairs, case.expectation, documents=known, terms=judged.terms, final=final)
 
     verdict, refused, begun_s = judged.verdict, None, conduct.budget.spent_s
     try:
@@ -264,7 +262,7 @@ def _by_duet(
         close(duet)
     if not duet.pairs and not duet.problems:  # a fresh session takes less than the first look, and may still fit
         why = f"no pairs with the control were measured: {refused}"
-        return _by_fresh_session(case, measured, judged, documents, conduct, why=why)
+        return _by_fresh_session(case, measured, judged, conduct, why=why)
     if not duet.problems:
         verdict = decide(final=True)
     same = "nothing that was recorded differs between candidate and control" if duet.nothing_differs else None
@@ -293,9 +291,7 @@ def _run_of_pair(case: Case, deployment: Deployment, pair: PairRun, conduct: Con
 # ---- a fresh session
 
 
-def _by_fresh_session(
-    case: Case, measured: Measured, judged: Judged, documents: tuple[Baseline, ...], conduct: Conduct, *, why: str | None = None
-) -> Judged:
+def _by_fresh_session(case: Case, measured: Measured, judged: Judged, conduct: Conduct, *, why: str | None = None) -> Judged:
     """``why`` there was no duet, where one was asked for."""
     refused = conduct.budget.refusal(_expected_s(case, measured, case.traffic.runs, starts=1))
     if refused is not None:
@@ -306,7 +302,7 @@ def _by_fresh_session(
     except DynperfError as error:
         text = f"suspect, and the fresh session that was to confirm it could not be measured: {error}"
         return replace(judged, verdict=invalid((text,), case.expectation))
-    verdict = confirm(judged.verdict, fresh.measurement, documents, case.expectation, terms=judged.terms)
+    verdict = confirm(judged.verdict, fresh.measurement, judged.documents, case.expectation, terms=judged.terms)
     same = "the fresh session met the same endpoint: an attached server is not restarted" if conduct.settings.attached else None
     return replace(judged, verdict=_said(verdict, same, why), confirmation=fresh)
 
