@@ -151,7 +151,10 @@ def run_list(arguments: argparse.Namespace) -> int:
     known = priors(arguments.baselines, found.rings)
     _say(listing_lines([(ring, noise_of(ring, known[ring.environment_name])) for ring in found.rings]))
     if not found.rings and not found.unreadable:
-        _say([f"no baseline below {arguments.baselines}"])
+        asked = (("--case", arguments.case), ("--environment", arguments.environment))
+        fitting = [f"{option} {text}" for option, text in asked if text != "*"]
+        which = f" that fits {' and '.join(fitting)}" if fitting else ""
+        _say([f"no baseline{which} below {arguments.baselines}; --baselines DIR names another store"])
     _complain([*found.unreadable, *(f"{path} marks a document that is not there; delete it" for path in found.orphans)])
     return INVALID if found.unreadable else 0
 

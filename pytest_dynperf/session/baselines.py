@@ -94,6 +94,9 @@ def one_ring(root: Path, case_name: str, environment: str | None) -> CaseRing:
     found = list_store(root, case_name, environment or "*")
     if found.unreadable:
         raise BaselineError(found.unreadable[0])
+    if not found.rings and case_name.endswith(".json"):
+        msg = f"there is no file {case_name}; dynperf baselines show SUITE/CASE lists the documents of a case"
+        raise UsageError(msg)
     if not found.rings:
         names = sorted({ring.case_name for ring in list_store(root).rings})
         msg = f"there is no baseline of {case_name!r} below {root}{nearest(case_name, names)}; dynperf baselines list shows what is there"
@@ -214,7 +217,7 @@ def ring_of_document(root: Path, document: Path) -> CaseRing:
     for ring in list_store(root, f"{content.suite}/{content.case_id}").rings:
         if any(entry.path.resolve() == document.resolve() for entry in ring.entries):
             return ring
-    msg = f"{document} does not lie in the store {root} (--baselines)"
+    msg = f"{document} does not lie in the store {root}: name its own with --baselines DIR"
     raise UsageError(msg)
 
 

@@ -53,7 +53,11 @@ def test_list_says_how_many_how_new_and_how_noisy(capsys: pytest.CaptureFixture[
     assert (code, err) == (0, "")
     assert re.search(rf"^mocker-xeon-1a2b3c4d\n  {CASE}: 3 sessions, newest 2026-11-21 07:02:00 UTC, no anchor$", out, re.MULTILINE)
     assert re.search(r"TTFT p50 +51\.5 ms +CV 1 % +MDE \d+\.\d %", out)
-    assert dynperf(capsys, "list", "--case", "other/*") == (0, "no baseline below baselines\n", "")
+    assert dynperf(capsys, "list", "--case", "other/*") == (
+        0,
+        "no baseline that fits --case other/* below baselines; --baselines DIR names another store\n",
+        "",
+    )
 
 
 def test_list_shows_a_document_that_cannot_be_read_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +121,8 @@ def test_accept_a_session_by_the_rules(capsys: pytest.CaptureFixture[str], tmp_p
         (["accept", "reports/one", "--case", "other"], "no case of reports/one matches --case 'other'"),
         (["accept", "reports/one", "--accept-regression", " "], "a reason that somebody can read in a year"),
         (["prune", "--write", "--dry-run"], "not allowed with argument"),
+        (["show", "gone.json"], "there is no file gone.json"),
+        (["anchor", "gone.json"], "there is no file gone.json"),
         (["collect", "nowhere"], "there is no suite at nowhere"),
         (["collect", ".", "--sessions", "0"], "'0' is not a whole number from 1"),
         (["collect", ".", "--", "--update-baselines=dry-run"], "--update-baselines=dry-run after -- has no meaning"),
