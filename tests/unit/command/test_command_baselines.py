@@ -101,6 +101,14 @@ def test_diff_of_two_documents_and_of_what_is_not_comparable(capsys: pytest.Capt
     assert re.search(r"cpu\.model +Xeon → \(not recorded\)", out)
 
 
+@pytest.mark.parametrize("command", ["show", "anchor"])
+def test_a_file_that_is_not_there_is_no_case(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    filled(1)
+    code, _, err = dynperf(capsys, command, "gone.json")
+    assert code == 2
+    assert "there is no file gone.json" in err
+
+
 def test_accept_a_session_by_the_rules(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_reports(a_report(a_result(4), a_result(16, Outcome.REGRESSED)), settings(tmp_path))
     code, out, _ = dynperf(capsys, "accept", "reports/one", "--dry-run")
@@ -121,8 +129,6 @@ def test_accept_a_session_by_the_rules(capsys: pytest.CaptureFixture[str], tmp_p
         (["accept", "reports/one", "--case", "other"], "no case of reports/one matches --case 'other'"),
         (["accept", "reports/one", "--accept-regression", " "], "a reason that somebody can read in a year"),
         (["prune", "--write", "--dry-run"], "not allowed with argument"),
-        (["show", "gone.json"], "there is no file gone.json"),
-        (["anchor", "gone.json"], "there is no file gone.json"),
         (["collect", "nowhere"], "there is no suite at nowhere"),
         (["collect", ".", "--sessions", "0"], "'0' is not a whole number from 1"),
         (["collect", ".", "--", "--update-baselines=dry-run"], "--update-baselines=dry-run after -- has no meaning"),
