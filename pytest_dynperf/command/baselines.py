@@ -185,7 +185,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
 def run_accept(arguments: argparse.Namespace) -> int:
     """0, or 1 where a case was refused.
 
-    :raises DynperfError: for a session that is not there, a pattern that no case matches, and a store that cannot be read or written.
+    :raises UsageError: for a session that is not there, and a pattern that no case matches.
     """
     from pytest_dynperf.report.baseline_text import acceptance_lines, update_lines
     from pytest_dynperf.session.ledger import accept_session, as_update

@@ -152,9 +152,7 @@ def accept_session(
     dry_run: bool = False,
 ) -> Acceptance:
     """Accept what lies in the ``proposals`` of a finished session, by the rules of ``--update-baselines``; ``session`` is its directory.
-
-    :raises BaselineError: when a proposal cannot be read.
-    :raises RunDirectoryError: when the store cannot be written.
+    What cannot be read or written keeps its own case out, and no other.
     """
     run = RunDirectory(session)
     accepted: dict[str, Path] = {}
@@ -164,25 +162,40 @@ def accept_session(
         name = result.case.name
         if not fnmatchcase(name, case_pattern):
             continue
-        why = refusal(result, accept_regression) if report.complete else "the session is incomplete"
-        found = None if why is not None else _proposal(run, result)
-        if found is None:
-            refused[name] = why or f"{run.proposals} holds no proposal of it"
+        if not report.complete:
+            refused[name] = "the session is incomplete"
             continue
-        if found.provenance.get("git.dirty") == "yes" and in_repository:
-            refused[name] = "the tree was dirty when it was measured, so a baseline could not say what it measured: commit first"
-            continue
-        epoch, reason = _epoch(result, found.key, baselines, accept_regression)
-        if epoch > found.epoch and result.verdict.outcome is not Outcome.REGRESSED:
-            refused[name] = "a regression was accepted since, and it was held against what was before: measure again"
-            continue
-        document = replace(found, epoch=epoch, reason=reason)
-        path = document_path(baselines, document)
-        if path.exists():
-            refused[name] = f"{path} is there already: this session was accepted before"
-            continue
-        accepted[name] = path if dry_run else write(baselines, document)
+        try:
+            document = _to_accept(result, run, baselines, accept_regression, in_repository=in_repository)
+            if isinstance(document, str):
+                refused[name] = document
+            else:
+                accepted[name] = document_path(baselines, document) if dry_run else write(baselines, document)
+        except DynperfError as error:
+            refused[name] = str(error)
     return Acceptance(accepted=accepted, refused=refused)
+
+
+def _to_accept(
+    result: CaseResult, run: RunDirectory, baselines: Path, accept_regression: str | None, *, in_repository: bool
+) -> Baseline | str:
+    """The document that the proposal becomes, or why it must not.
+
+    :raises BaselineError: when the proposal, or a document of the case, cannot be read.
+    """
+    if (why := refusal(result, accept_regression)) is not None:
+        return why
+    found = _proposal(run, result)
+    if found is None:
+        return f"{run.proposals} holds no proposal of it"
+    if found.provenance.get("git.dirty") == "yes" and in_repository:
+        return "the tree was dirty when it was measured, so a baseline could not say what it measured: commit first"
+    epoch, reason = _epoch(result, found.key, baselines, accept_regression)
+    if epoch > found.epoch and result.verdict.outcome is not Outcome.REGRESSED:
+        return "a regression was accepted since, and it was held against what was before: measure again"
+    document = replace(found, epoch=epoch, reason=reason)
+    path = document_path(baselines, document)
+    return f"{path} is there already: this session was accepted before" if path.exists() else document
 
 
 def as_update(report: SessionReport, done: Acceptance) -> SessionReport:

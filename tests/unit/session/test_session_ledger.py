@@ -260,5 +260,15 @@ def test_what_was_measured_on_a_dirty_tree_is_refused_where_the_store_is_reviewe
     assert later(tmp_path, report)[1] == {}, "a store outside of a repository is nobody's reviewed memory"
 
 
+def test_a_case_whose_store_cannot_be_read_keeps_no_other_from_being_accepted(tmp_path: Path) -> None:
+    accept(a_report(a_result(4)), settings(tmp_path, session_id="before", stamp="20261101T000000Z"))
+    report = finished(tmp_path, a_result(4), a_result(16))
+    (damaged,) = document_files(tmp_path / "baselines")
+    damaged.write_text("{")
+    accepted, refused = later(tmp_path, report)
+    assert list(accepted) == [NAME.replace("c4", "c16")]
+    assert "cut off" in refused[NAME]
+
+
 def test_a_session_that_kept_no_proposal_says_so(tmp_path: Path) -> None:
     assert "holds no proposal" in later(tmp_path, a_report(a_result(4)))[1][NAME]
