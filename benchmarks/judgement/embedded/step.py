@@ -17,6 +17,9 @@ BASELINE, UNCHANGED = "baseline", "unchanged"
 SLOWDOWNS = {"slowed by 5 %": "0.95", "slowed by 10 %": "0.9"}
 """What the engine's speed is multiplied with. Only the simulated work slows down: frontend, router and load stay as fast."""
 
+SLOWED_CASES = "isl32 and c4"
+"""All cases of a slowed session are suspects, and each asks for pairs: two of the eight tell whether a session is found."""
+
 KINDS = (BASELINE, UNCHANGED, *SLOWDOWNS)
 
 
@@ -55,7 +58,7 @@ def command(step: Step, state: Path, suite: Path, *, layout: str) -> list[str]:
         return [*words, f"--dynperf-baselines={own / 'baselines'}", "--update-baselines"]
     words += [f"--dynperf-baselines={state / 'baselines'}", "--dynperf-control=baseline"]
     if step.kind in SLOWDOWNS:
-        words.append(f"--dynperf-set=topology.worker.args=--speedup-ratio {SLOWDOWNS[step.kind]}")
+        words += [f"--dynperf-set=topology.worker.args=--speedup-ratio {SLOWDOWNS[step.kind]}", "-k", SLOWED_CASES]
     return words if layout == "auto" else [*words, f"--dynperf-control-layout={layout}"]
 
 

@@ -20,7 +20,7 @@ request_timeout_s = 60
 [axes]
 "traffic.isl" = [32, 64]
 "traffic.osl" = [8, 16]
-"traffic.concurrency" = [1, 4]
+"traffic.concurrency" = [2, 4]
 
 [[expect.gate]]
 metric = "output_token_throughput.v1"
