@@ -82,14 +82,13 @@ def quickly(text: str) -> Baseline | None:
         return None
     if read.schema != SCHEMA or len(read.runs) < MINIMUM_RUNS or not STAMP.fullmatch(read.stamp):
         return None
-    keys = _DOCUMENT_KEYS + sum(map(_keys_of, read.runs))
+    keys = _DOCUMENT_KEYS + sum([_keys_of(run) for run in read.runs])
     shown = f"{read.case_id}{read.environment}{read.reason}{read.session_id}{read.suite}".count(":")
     if text.count(":") != keys + shown + sum(table.count(b":") for table in tables):
         return None
     units, unknown = metrics
-    runs = [_run(run, units) for run in read.runs]
-    whole = tuple(run for run in runs if run is not None)
-    if len(whole) != len(runs):
+    runs = tuple([run for one in read.runs if (run := _run(one, units)) is not None])
+    if len(runs) != len(read.runs):
         return None
     return Baseline(
         suite=read.suite,
@@ -100,7 +99,7 @@ def quickly(text: str) -> Baseline | None:
         key=key.copy(),
         provenance=provenance.copy(),
         units=units.copy(),
-        runs=whole,
+        runs=runs,
         epoch=read.epoch,
         reason=read.reason,
         unknown_metrics=unknown.copy(),
@@ -122,7 +121,9 @@ def _metrics(raw: bytes) -> _Metrics:
 
 def _keys_of(run: _Run) -> int:
     keys = _RUN_KEYS + len(run.values) + len(run.parts) + (1 + _DISTRIBUTION_KEYS) * len(run.distributions)
-    return keys + sum([len(distribution.percentiles) for distribution in run.distributions.values()])
+    for distribution in run.distributions.values():
+        keys += len(distribution.percentiles)
+    return keys
 
 
 def _run(run: _Run, units: Mapping[str, str]) -> BaselineRun | None:

@@ -176,9 +176,8 @@ def baseline_readings(gate: Gate, seen: Seen, documents: Sequence[Baseline]) -> 
         if (few := _too_few(gate.cell, document.runs, "the baseline")) is not None:
             thin.append(few)
             continue
-        readings = [reading_of(meaning, gate.cell, run) for run in document.runs]
-        held = tuple(reading for reading in readings if reading is not None)
-        if len(held) == len(readings):
+        held = tuple([reading for run in document.runs if (reading := reading_of(meaning, gate.cell, run)) is not None])
+        if len(held) == len(document.runs):
             sessions.append(held)
     if sessions:
         return tuple(sessions)
