@@ -68,10 +68,8 @@ class Alarm:
             return first_ns
 
         def woken() -> None:
-            try:
+            with suppress(BlockingIOError):
                 os.read(timer, 8)
-            except BlockingIOError:  # not suppress(): this runs hundreds of times a second
-                pass
             callback()
 
         self._repeating.append(timer)
