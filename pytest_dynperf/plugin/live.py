@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ class Live:
         self._exchange = exchange
         self._worker = xdist_worker
         self._silent = config.get_verbosity() < 0
-        self._terminal = sys.__stdout__ is not None and sys.__stdout__.isatty()
+        self._terminal = on_terminal(config)
         self._last_s = time.monotonic()
         self._width = 0
         self._begun: dict[tuple[str, int], float] = {}
@@ -94,6 +93,11 @@ class Live:
             writer.write(text, flush=True)
 
 
+def on_terminal(config: pytest.Config) -> bool:
+    """Whether pytest writes to a terminal. Not asked of stdout: while a test runs, capturing has put a file in its place."""
+    return bool(getattr(config.pluginmanager.getplugin("terminalreporter"), "isatty", False))
+
+
 def write_line(path: Path, text: str) -> None:
     """Replace a small file atomically. No fsync: it is worth nothing after a crash, and load is being measured meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,7 @@ class Relay:
     def __init__(self, config: pytest.Config, exchange: Path) -> None:
         self._config = config
         self._exchange = exchange
-        self._every_s = 15.0 if sys.__stdout__ is not None and sys.__stdout__.isatty() else LOG_EVERY_S
+        self._every_s = 15.0 if on_terminal(config) else LOG_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dynperf live lines", daemon=True)
 

@@ -35,8 +35,9 @@ def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tup
         trouble.append(f"baselines were not updated: {error}")
     try:
         write_reports(report, settings)
-    except DynperfError as error:
-        trouble.append(f"the report was not written: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever a page stumbles over, the verdicts must still be said
+        defect = "" if isinstance(error, DynperfError) else f"{type(error).__name__}, which is a defect, please report it: "
+        trouble.append(f"the report was not written: {defect}{error}")
     return report, tuple(trouble)
 
 

@@ -14,13 +14,14 @@ from pytest_dynperf.errors import BaselineError, DynperfError
 from pytest_dynperf.report.html_page import render
 from pytest_dynperf.report.json_file import encode_session, to_text
 from pytest_dynperf.run_directory import RunDirectory, point_latest, write_atomically
-from pytest_dynperf.verdict.verdict import Outcome
+from pytest_dynperf.verdict.verdict import Means, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_dynperf.baseline.document import Baseline
+    from pytest_dynperf.measurement.measurement import Measurement
     from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.session.plan import Settings
 
@@ -104,13 +105,12 @@ def proposal_of(result: CaseResult, settings: Settings) -> Baseline | str:
 
 
 def _document(result: CaseResult, settings: Settings, accept_regression: str | None) -> Baseline | str:
-    assert result.measurement is not None
     assert result.environment is not None
     key = binding_key(result.case, result.environment)
     try:
         epoch, reason = _epoch(result, key, settings.baselines, accept_regression)
         return propose(
-            result.measurement,
+            _accepted(result),
             case=result.case,
             environment=result.environment,
             key=key,
@@ -122,6 +122,14 @@ def _document(result: CaseResult, settings: Settings, accept_regression: str | N
         )
     except BaselineError as error:
         return str(error)
+
+
+def _accepted(result: CaseResult) -> Measurement:
+    """What stands for the case from now on: the fresh session where there was one. The first was picked for being far off."""
+    fresh = result.confirmation if result.verdict.means is Means.FRESH_SESSION else None
+    measurement = fresh or result.measurement
+    assert measurement is not None
+    return measurement
 
 
 def _epoch(result: CaseResult, key: Mapping[str, str], baselines: Path, accept_regression: str | None) -> tuple[int, str | None]:

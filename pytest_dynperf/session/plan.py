@@ -153,11 +153,13 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
     lines.append(
         f"total      {_count(len(plan.cases), 'case')}, about {_duration(total_s)}, {gpu_s / 3600:.2f} GPU-hours; "
         + (
-            f"a suspect adds up to {LOOKS[-1]} pairs with the control, both arms deployed anew"
+            "nothing is measured for a suspect"
+            if settings.budget_s == 0
+            else f"a suspect adds up to {LOOKS[-1]} pairs with the control, both arms deployed anew"
             if settings.control
             else "a suspect adds a fresh session of its case"
         )
-        + ("" if settings.budget_s is None else f", within {_duration(settings.budget_s)} in all")
+        + ("" if not settings.budget_s else f", within {_duration(settings.budget_s)} in all")
     )
     if unknown:
         lines.append(

@@ -95,11 +95,19 @@ def rejudge(session: SessionFile, question: Question) -> Rejudged:
         return _rejudge(session, question)
 
 
+def _day(stamp: str) -> date:
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        msg = f"key 'stamp' is {stamp!r}, expected UTC such as 20261121T070501Z: without it nothing says which baselines were there"
+        raise UsageError(msg) from error
+
+
 def _rejudge(session: SessionFile, question: Question) -> Rejudged:
     report = session.report
     root = _root(session, question)
     waivers = read_waivers(waivers_path(root))
-    today = question.today or datetime.strptime(report.stamp[:8], "%Y%m%d").replace(tzinfo=UTC).date()
+    today = question.today or _day(report.stamp)
     results, notes = [], []
     for result in report.results:
         asked = result

@@ -15,7 +15,7 @@ from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.session.closing import close
 from pytest_dynperf.session.ledger import ACCEPTABLE, Ledger, accept, accept_session, proposal_of, write_reports
 from pytest_dynperf.session.plan import Settings
-from pytest_dynperf.verdict.verdict import Outcome
+from pytest_dynperf.verdict.verdict import Means, Outcome
 from tests.fakes.session_reports import a_report, a_result, every_outcome
 
 if TYPE_CHECKING:
@@ -272,3 +272,26 @@ def test_a_case_whose_store_cannot_be_read_keeps_no_other_from_being_accepted(tm
 
 def test_a_session_that_kept_no_proposal_says_so(tmp_path: Path) -> None:
     assert "holds no proposal" in later(tmp_path, a_report(a_result(4)))[1][NAME]
+
+
+def test_a_regression_that_a_fresh_session_confirmed_is_accepted_as_the_fresh_session_saw_it(tmp_path: Path) -> None:
+    result = a_result(4, Outcome.REGRESSED, factor=1.3)
+    fresh = a_result(4, factor=1.2).measurement
+    assert result.verdict.means is Means.FRESH_SESSION
+    document = proposal_of(replace(result, confirmation=fresh), settings(tmp_path, accept_regression="known"))
+    assert not isinstance(document, str)
+    assert fresh is not None
+    assert [run.values for run in document.runs] == [run.values for run in fresh.runs]
+    assert result.measurement is not None
+    assert [run.values for run in document.runs] != [run.values for run in result.measurement.runs], "it was picked for being far off"
+
+
+def test_a_page_that_cannot_be_made_leaves_the_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_report: SessionReport) -> str:
+        msg = "no template named page"
+        raise LookupError(msg)
+
+    monkeypatch.setattr("pytest_dynperf.session.ledger.render", stumble)
+    report, trouble = close(a_report(a_result(4)), settings(tmp_path, update="off"))
+    assert [result.verdict.outcome for result in report.results] == [Outcome.UNCHANGED]
+    assert trouble == ("the report was not written: LookupError, which is a defect, please report it: no template named page",)

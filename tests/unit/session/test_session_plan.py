@@ -170,3 +170,9 @@ def test_the_history_of_an_environment_is_read_once_for_all_cases(tmp_path: Path
     for _ in range(3):
         assert "finds, with 3 baseline sessions" in _lines(tmp_path)
     assert read == ["mocker-x"]
+
+
+def test_a_budget_of_nothing_measures_nothing_for_a_suspect(tmp_path: Path) -> None:
+    text = _lines(tmp_path, control=("baseline",), budget_s=0.0)
+    assert "nothing is measured for a suspect" in text
+    assert "pairs with the control, both" not in text

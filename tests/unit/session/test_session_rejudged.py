@@ -203,6 +203,12 @@ def test_baselines_that_are_not_here_are_asked_for(root: Path, tmp_path: Path) -
         again(directory, Question(baselines=tmp_path / "nowhere"))
 
 
+def test_a_night_without_a_date_is_refused(root: Path, tmp_path: Path) -> None:
+    directory = written(tmp_path, a_night(root, *every_way(root)[:1], stamp="yesterday"))
+    with pytest.raises(UsageError, match=r"key 'stamp' is 'yesterday', expected UTC such as"):
+        again(directory)
+
+
 def test_a_first_night_needs_no_baselines(root: Path, tmp_path: Path) -> None:
     directory = written(tmp_path, a_night(root, judged(named("new"), root, a_measurement(4))))
     assert not root.exists()
