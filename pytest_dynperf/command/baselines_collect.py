@@ -10,11 +10,12 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.command.exit_code import INTERRUPTED, INVALID
-from pytest_dynperf.errors import UsageError
+from pytest_dynperf.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +51,29 @@ class Passing(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As the class above."""
         own = list(sys.argv[1:] if args is None else args)
-        if self.get_default("run") is not run_collect or "--" not in own:
+        if self.get_default("run") is not run_collect:
             return super().parse_known_args(own, namespace)
-        place = own.index("--")
+        place = own.index("--") if "--" in own else len(own)
         found, unknown = super().parse_known_args(own[:place], namespace)
         found.arguments = own[place + 1 :]
-        return found, unknown
+        if unknown:
+            self.error(_instead(own[:place], unknown, found))
+        return found, []
+
+
+def _instead(own: Sequence[str], unknown: Sequence[str], found: argparse.Namespace) -> str:
+    """What to type in place of ``own``, of which ``unknown`` is not for ``collect``; both in the order in which they were given."""
+    if near := nearest(unknown[0].partition("=")[0], ["--sessions"]):
+        return f"{unknown[0]} is no option of collect{near}"
+    kept = Counter(unknown)
+    ours: list[str] = []
+    for text in own:
+        if kept[text]:
+            kept[text] -= 1
+        else:
+            ours.append(text)
+    line = shlex.join(["dynperf", "baselines", "collect", *ours, "--", *unknown, *found.arguments])
+    return f"{' '.join(unknown)}: what is meant for pytest stands after --, so type: {line}"
 
 
 PARSER: type[argparse.ArgumentParser] = Passing

@@ -294,6 +294,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
     )
     _check_combinations(settings)
     _check_control(settings)
+    _check_company(config, settings)
     return settings
 
 
@@ -323,6 +324,31 @@ def _check_combinations(settings: Settings) -> None:
         raise pytest.UsageError(msg)
     if settings.accept_regression is not None and not settings.accept_regression.strip():
         msg = "--accept-regression needs a reason that somebody can read in a year"
+        raise pytest.UsageError(msg)
+
+
+def _check_company(config: pytest.Config, settings: Settings) -> None:
+    """What only another option gives a meaning is refused on the command line; in the ini file it waits for that option."""
+
+    def given(name: str) -> bool:
+        return config.getoption(f"dynperf_{name}") is not None
+
+    if not settings.attached and given("environment"):
+        msg = (
+            f"--dynperf-environment={settings.environment_name} names what an attached server runs on: add --dynperf-endpoint=URL. "
+            "What is deployed here knows its own environment."
+        )
+        raise pytest.UsageError(msg)
+    if not settings.attached and given("tokenizer"):
+        msg = (
+            f"--dynperf-tokenizer={settings.tokenizer} makes the prompts of an attached server: add --dynperf-endpoint=URL. "
+            "The tokenizer of what is deployed here is known."
+        )
+        raise pytest.UsageError(msg)
+    if not settings.control and given("control_layout"):
+        msg = (
+            f"--dynperf-control-layout={settings.control_layout} says how a control is deployed: add --dynperf-control=baseline, or another"
+        )
         raise pytest.UsageError(msg)
 
 

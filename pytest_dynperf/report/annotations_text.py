@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report.meaning import label
+from pytest_dynperf.verdict.annotate import SHIFT
 from pytest_dynperf.verdict.verdict import Outcome, Scale
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 SURVIVES = "†"
 """The mark of a regression that survives Benjamini-Hochberg."""
-_NOTABLE = 0.02
-"""A shift is spoken of from here on, and a cell counts towards it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ def shift(report: SessionReport) -> Shift | None:
     beyond = set(annotations.beyond_shift)
     return Shift(
         sentence=f"The whole session is {math.expm1(annotations.shift) * 100:.1f} % slower than its baselines: "
-        f"{sum(delta > _NOTABLE for delta in deltas)} of {len(deltas)} cells are worse by more than 2 %.",
+        f"{sum(delta > SHIFT for delta in deltas)} of {len(deltas)} cells are worse by more than {SHIFT * 100:g} %.",
         beyond=tuple(_name(report, result, cell.cell) for result, cell in regressed if (result.case.name, cell.cell) in beyond),
         with_it=tuple(_name(report, result, cell.cell) for result, cell in regressed if (result.case.name, cell.cell) not in beyond),
         advice="What all cells share comes first: the machine (clocks, temperature, neighbours), driver, load generator.",

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """``metric`` with or without its version; ``statistic`` ``None`` for every one. ``tolerance`` is a fraction. ``text`` is as written."""
+    """``metric`` with or without its version; ``statistic`` ``None`` for every one. ``tolerance`` is a fraction. ``text`` is as written, with
+    ``option``.
+    """
 
+    option: str
     text: str
     metric: str
     statistic: str | None
@@ -40,7 +43,7 @@ def parse(text: str, *, option: str) -> Asked:
     if not (metric and equals) or (slash and not statistic):
         msg = f"{option} {text!r}: expected METRIC[/STATISTIC]=SIZE, such as inter_token_latency/p50=3%"
         raise UsageError(msg)
-    return Asked(text=text, metric=metric, statistic=statistic or None, tolerance=_fraction(size.strip(), text, option))
+    return Asked(option=option, text=text, metric=metric, statistic=statistic or None, tolerance=_fraction(size.strip(), text, option))
 
 
 def _fraction(size: str, text: str, option: str) -> float:
@@ -73,7 +76,9 @@ def gates(asked: Sequence[Asked], results: Iterable[CaseResult]) -> tuple[Gate, 
     for one in asked:
         cells = _meant(one, measured, "measured cell")
         if len(cells) > 1:
-            msg = f"--gate {one.text!r}: say which statistic: {', '.join(sorted(f'{cell.metric}/{cell.statistic}' for cell in cells))}"
+            msg = (
+                f"{one.option} {one.text!r}: say which statistic: {', '.join(sorted(f'{cell.metric}/{cell.statistic}' for cell in cells))}"
+            )
             raise UsageError(msg)
         found[cells[0]] = Gate(cell=cells[0], tolerance=one.tolerance)
     return tuple(found.values())
@@ -85,6 +90,8 @@ def _meant(asked: Asked, cells: Iterable[Cell], noun: str) -> list[Cell]:
     if not found:
         names = [f"{cell.metric.rsplit('.v', 1)[0]}/{cell.statistic}" for cell in known]
         near = nearest(f"{asked.metric}/{asked.statistic or ''}", names)
-        msg = f"{asked.text!r} means no {noun} of these sessions{near}. There are: {', '.join(dict.fromkeys(names)) or 'none'}"
+        msg = (
+            f"{asked.option} {asked.text!r} means no {noun} of these sessions{near}. There are: {', '.join(dict.fromkeys(names)) or 'none'}"
+        )
         raise UsageError(msg)
     return found

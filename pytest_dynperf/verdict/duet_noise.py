@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from scipy.special import stdtr, stdtrit
 
 from pytest_dynperf.quantity import Absent
+from pytest_dynperf.verdict.noise import NORMAL_MAD
 from pytest_dynperf.verdict.sequential import LOOKS
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ BLOCK = 5
 
 _PRIOR_WEIGHT = 10  # the noise that the sessions show counts like ten degrees of freedom more: five pairs alone say little of their own
 _CLIP_WIDTH = 2.5
-_NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
 _LEAST_MAD = 0.003  # without it, pairs that happen to agree would clip all others to nothing
 
 
@@ -100,7 +100,7 @@ def estimate(differences: Sequence[float], run: float, *, deployment: float = 0.
 def clipped(differences: Sequence[float]) -> list[float]:
     """At the median ± 2.5 max(1.4826 MAD, .003): a pair in which one run met something else must not carry the mean."""
     middle = median(differences)
-    width = _CLIP_WIDTH * max(_NORMAL_MAD * median(abs(value - middle) for value in differences), _LEAST_MAD)
+    width = _CLIP_WIDTH * max(NORMAL_MAD * median(abs(value - middle) for value in differences), _LEAST_MAD)
     return [min(max(value, middle - width), middle + width) for value in differences]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pytest_dynperf.errors import UsageError
+from pytest_dynperf.verdict.noise import NORMAL_MAD, PRIOR_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,7 @@ LEAST = 0.025
 TOLERANCE = 0.05
 
 _PENALTY = 2.0
-_NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
 _LEAST_SD = 1e-4
-_PRIOR_WEIGHT = 4  # the prior counts like four nights, as it does in the judge
 _MEDIAN_FACTOR = math.pi / 2  # variance of a median over that of a mean, in the worst case
 _CREEP_QUANTILE = 0.99
 
@@ -105,7 +104,7 @@ def creep(values: Sequence[float], anchor: float, *, sign: int, tolerance: float
     count = len(logs)
     newest = logs[-SHORTEST:]
     nights = count - 1 if count > 2 else 0  # two nights have one difference, and no deviation from its median
-    variance = (_PRIOR_WEIGHT * prior_sd**2 + nights * (_night_sd(logs) ** 2 if nights else 0.0)) / (_PRIOR_WEIGHT + nights)
+    variance = (PRIOR_WEIGHT * prior_sd**2 + nights * (_night_sd(logs) ** 2 if nights else 0.0)) / (PRIOR_WEIGHT + nights)
     spread = _MEDIAN_FACTOR / len(newest) if len(newest) > 2 else 1 / len(newest)
     standard_error = math.sqrt(variance * (1 + spread))
     return Creep(
@@ -114,7 +113,7 @@ def creep(values: Sequence[float], anchor: float, *, sign: int, tolerance: float
         nights=len(newest),
         delta=median(newest) - held,
         standard_error=standard_error,
-        limit=max(math.log1p(tolerance), float(stdtrit(_PRIOR_WEIGHT + nights, _CREEP_QUANTILE)) * standard_error),
+        limit=max(math.log1p(tolerance), float(stdtrit(PRIOR_WEIGHT + nights, _CREEP_QUANTILE)) * standard_error),
     )
 
 
@@ -133,7 +132,7 @@ def _night_sd(logs: Sequence[float]) -> float:
     """Of one night, by the differences from night to night: of two nights, hence the root of 2."""
     steps = [after - before for before, after in pairwise(logs)]
     middle = median(steps)
-    return max(_NORMAL_MAD * median(abs(step - middle) for step in steps) / math.sqrt(2), _LEAST_SD)
+    return max(NORMAL_MAD * median(abs(step - middle) for step in steps) / math.sqrt(2), _LEAST_SD)
 
 
 def _segments(logs: Sequence[float]) -> list[int]:

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.quantity import Direction, Unit
-from pytest_dynperf.verdict.noise import compare_readings
+from pytest_dynperf.verdict.noise import PRIOR_WEIGHT, compare_readings
 from pytest_dynperf.verdict.scale import Reading, Ruler, ruler
 from pytest_dynperf.verdict.verdict import Scale
 from pytest_dynperf.verdict.weigh import reading_of
@@ -33,8 +33,6 @@ _LEAST = {Scale.LOG: 0.025, Scale.LOG_ODDS: 0.10, Scale.POINTS: 0.01}
 
 _RESOLUTION = {Unit.SECONDS: 1e-4, Unit.REQUESTS: 0.5}
 """Added to both sides: values may be 0, and a queue that grew from 1 µs to 3 has not moved."""
-
-_PRIOR_WEIGHT = 4  # as in ``noise``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +103,8 @@ def _of_pairs(cell: Cell, seen: Sides, meaning: Meaning, prior_sd: float, less: 
 def of_differences(differences: Sequence[float], prior_sd: float) -> tuple[float, float, int]:
     """Mean, standard error and degrees of freedom of at least two differences of pairs; the prior counts like four of them."""
     count = len(differences)
-    spread = (_PRIOR_WEIGHT * 2 * prior_sd**2 + (count - 1) * variance(differences)) / (count - 1 + _PRIOR_WEIGHT)
-    return fmean(differences), math.sqrt(spread / count), count - 1 + _PRIOR_WEIGHT
+    spread = (PRIOR_WEIGHT * 2 * prior_sd**2 + (count - 1) * variance(differences)) / (count - 1 + PRIOR_WEIGHT)
+    return fmean(differences), math.sqrt(spread / count), count - 1 + PRIOR_WEIGHT
 
 
 def _of_sessions(cell: Cell, seen: Sides, meaning: Meaning, prior_sd: float, less: Sequence[Cell]) -> Move | None:

@@ -26,12 +26,12 @@ DUET_SCREEN_QUANTILE = 0.75  # a false suspect costs a few pairs there, not a re
 SCREEN_SHARE = 0.5  # of the tolerance
 DUET_SCREEN_SHARE = 0.4
 
-_PRIOR_WEIGHT = 4  # the prior counts like four sessions of history
+PRIOR_WEIGHT = 4  # the prior counts like four sessions of history
 _CLIP_FROM = 4  # sessions: below it there is no telling which one is the outlier
 _CLIP_WIDTH = 3.0
-_NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
+NORMAL_MAD = 1.4826  # MAD to standard deviation, normal distribution
 _LEAST_MAD = 1e-4
-_WITHIN_FACTOR = 1.08  # variance of a median of a few runs over that of their mean, tails included
+WITHIN_FACTOR = 1.08  # variance of a median of a few runs over that of their mean, tails included
 _POWER_QUANTILE = 0.86  # t(.80) at the degrees of freedom in question: 80 % of the regressions of size MDE are found
 
 
@@ -123,14 +123,14 @@ def _between(history: Sequence[float], prior_sd: float) -> float:
     """(4 s0^2 + (K - 1) s_w^2) / (K + 3); s0^2 itself for one session."""
     count = len(history)
     spread = _variance(_clipped(history)) if count > 1 else 0.0
-    return (_PRIOR_WEIGHT * prior_sd**2 + (count - 1) * spread) / (count + 3)
+    return (PRIOR_WEIGHT * prior_sd**2 + (count - 1) * spread) / (count + 3)
 
 
 def _clipped(history: Sequence[float]) -> Sequence[float]:
     if len(history) < _CLIP_FROM:
         return history
     middle = median(history)
-    width = _CLIP_WIDTH * max(_NORMAL_MAD * median(abs(value - middle) for value in history), _LEAST_MAD)
+    width = _CLIP_WIDTH * max(NORMAL_MAD * median(abs(value - middle) for value in history), _LEAST_MAD)
     return [min(max(value, middle - width), middle + width) for value in history]
 
 
@@ -141,7 +141,7 @@ def _within(sessions: Sequence[Sequence[float]], *, robust: bool) -> float:
     raises a few more false suspects, for pairs to clear (docs/calibration.md).
     """
     found = run_variance(sessions) if robust else math.fsum(_variance(runs) for runs in sessions) / len(sessions)
-    return _WITHIN_FACTOR * found / min(len(runs) for runs in sessions)
+    return WITHIN_FACTOR * found / min(len(runs) for runs in sessions)
 
 
 def run_variance(sessions: Sequence[Sequence[float]]) -> float:

@@ -11,7 +11,7 @@ from pytest_dynperf.measurement.measurement import MINIMUM_RUNS
 from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.quantity import Absent, Direction
 from pytest_dynperf.verdict.duet_noise import all_of, clipped
-from pytest_dynperf.verdict.noise import run_variance
+from pytest_dynperf.verdict.noise import WITHIN_FACTOR, run_variance
 from pytest_dynperf.verdict.scale import Reading, Ruler
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import Scale
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Cell, Meaning
     from pytest_dynperf.verdict.terms import Terms
 
-_WITHIN_FACTOR = 1.08  # variance of a median of a few runs over that of their mean, tails included
 _PRIOR_SESSIONS = 4  # the prior counts like so many sessions
 _PRIOR_SHARE = 0.25  # of the variance of runs: deployments are assumed to scatter half as far as runs do
 
@@ -65,7 +64,7 @@ def _between(history: Sequence[Sequence[float]], run: float) -> float:
     """(4 run / 4 + (K - 1) s^2) / (K + 3), s^2 being what the medians scatter beyond the noise of their runs."""
     if len(history) < 2:
         return _PRIOR_SHARE * run
-    beyond = variance(clipped([median(runs) for runs in history])) - _WITHIN_FACTOR * run / min(len(runs) for runs in history)
+    beyond = variance(clipped([median(runs) for runs in history])) - WITHIN_FACTOR * run / min(len(runs) for runs in history)
     weight = len(history) - 1
     return (_PRIOR_SESSIONS * _PRIOR_SHARE * run + weight * max(0.0, beyond)) / (_PRIOR_SESSIONS + weight)
 

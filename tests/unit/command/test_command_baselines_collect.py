@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from pytest_dynperf.command import exit_code
 from pytest_dynperf.command.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 COUNTS = """
 import sys
@@ -51,3 +52,26 @@ def test_what_collects_no_test_is_red(tmp_path: Path, capfd: pytest.CaptureFixtu
     path = suite(tmp_path)
     assert main(["baselines", "collect", str(path), "--", "-k", "nothing", "-p", "no:cacheprovider"]) == 1
     assert "exit code 5: no test was collected" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            ["SUITE", "--gpu=h100"],
+            "--gpu=h100: what is meant for pytest stands after --, so type: dynperf baselines collect SUITE -- --gpu=h100",
+        ),
+        (["SUITE", "--sessions", "3", "-k", "c1 or c2"], "dynperf baselines collect SUITE --sessions 3 -- -k 'c1 or c2'"),
+        (["SUITE", "--gpu=h100", "--sessions=3", "--", "-q"], "dynperf baselines collect SUITE --sessions=3 -- --gpu=h100 -q"),
+        (["SUITE", "--session=3"], "--session=3 is no option of collect (did you mean '--sessions'?)"),
+    ],
+)
+def test_what_is_meant_for_pytest_without_the_dashes_is_told_where_to_stand(
+    asked: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = suite(tmp_path)
+    assert main(["baselines", "collect", *(text.replace("SUITE", str(path)) for text in asked)]) == exit_code.USAGE
+    told = capsys.readouterr().err
+    assert said.replace("SUITE", str(path)) in told
+    assert told.startswith("usage: dynperf baselines collect")
+    assert not (tmp_path / "log").exists()

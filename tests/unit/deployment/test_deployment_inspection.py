@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from pytest_dynperf.deployment.inspection import commit_facts, host_facts, package_versions, program_output
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pytest_dynperf.deployment.inspection import commit_facts, host_facts, package_versions, program_output, python_of
 
 
 def git(directory: Path, *words: str) -> str:
@@ -41,6 +39,17 @@ print(host_facts()["cpu.count"])
 
 def test_versions_of_what_is_installed() -> None:
     assert package_versions(["pytest", "no-such-distribution"]) == {"pytest": pytest.__version__}
+
+
+def test_the_interpreter_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    own = f"{platform.python_implementation()} {platform.python_version()}"
+    assert python_of(None) == host_facts()["python"] == own
+    assert python_of(Path(sys.executable)) == own
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho PyPy 3.10.14\n")
+    other.chmod(0o755)
+    assert python_of(other) == "PyPy 3.10.14"
+    assert python_of(tmp_path / "not-there") == "unknown"
 
 
 def test_commit_of_a_clean_and_a_dirty_repository(tmp_path: Path) -> None:

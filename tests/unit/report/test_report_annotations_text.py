@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from pytest_dynperf.report import annotations_text
 from pytest_dynperf.report.annotations_text import shift, survivors_note
 from pytest_dynperf.report.rows import rows
 from pytest_dynperf.verdict.annotations import Annotations
@@ -9,11 +11,21 @@ from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.judged_reports import shifted
 from tests.fakes.session_reports import ITL, a_regressed_sweep, a_report, a_result
 
+if TYPE_CHECKING:
+    import pytest
+
 
 def test_a_shift_says_how_much_and_how_many_cells() -> None:
     found = shift(shifted())
     assert found is not None
     assert found.sentence == "The whole session is 4.1 % slower than its baselines: 8 of 16 cells are worse by more than 2 %."
+
+
+def test_the_cells_that_are_counted_are_those_beyond_the_shift_of_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations_text, "SHIFT", 0.5)
+    found = shift(shifted())
+    assert found is not None
+    assert found.sentence.endswith("0 of 16 cells are worse by more than 50 %.")
 
 
 def test_failures_are_grouped_by_whether_the_shift_explains_them() -> None:

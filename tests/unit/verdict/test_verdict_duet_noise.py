@@ -189,7 +189,7 @@ def test_a_worse_candidate_is_never_judged_better(values: list[float], worse: fl
         ("CLEAR_QUANTILE", 0.5, test_unchanged_needs_more_than_a_small_effect),
         ("variance", pvariance, by_hand),
         ("_CLIP_WIDTH", math.inf, by_hand),
-        ("_NORMAL_MAD", 1.0, by_hand),
+        ("NORMAL_MAD", 1.0, by_hand),
         ("_LEAST_MAD", 0.0, test_pairs_that_agree_do_not_clip_the_others_to_nothing),
         ("_PRIOR_WEIGHT", 4, by_hand),
         ("LOOKS", tuple(range(5, 31)), only_at_looks),

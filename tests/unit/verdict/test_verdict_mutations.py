@@ -133,10 +133,10 @@ DEFECTS = {
         promise="noise_beyond_the_tolerance_holds_back",
     ),
     "the noise within sessions is forgotten": Defect(
-        of=noise._within, old="return _WITHIN_FACTOR", new="return 0 * _WITHIN_FACTOR", promise="noise_beyond_the_tolerance_holds_back"
+        of=noise._within, old="return WITHIN_FACTOR", new="return 0 * WITHIN_FACTOR", promise="noise_beyond_the_tolerance_holds_back"
     ),
     "the prior is forgotten": Defect(
-        of=noise._between, old="_PRIOR_WEIGHT * prior_sd**2", new="1e-12", promise="noise_beyond_the_tolerance_holds_back"
+        of=noise._between, old="PRIOR_WEIGHT * prior_sd**2", new="1e-12", promise="noise_beyond_the_tolerance_holds_back"
     ),
     "the history is forgotten": Defect(
         of=noise._between, old="(count - 1) * spread", new="0.0", promise="noise_beyond_the_tolerance_holds_back"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,7 +132,7 @@ def always(*, robust: bool) -> Callable[..., float]:
         ("_within", always(robust=True), the_floor_without_a_control_is_the_mean),
         ("_within", always(robust=False), the_floor_with_a_control_is_the_median),
         ("_median_share", lambda _degrees: 1.0, the_floor_with_a_control_is_the_median),
-        ("_WITHIN_FACTOR", 1.0, the_floor_with_a_control_is_the_median),
+        ("WITHIN_FACTOR", 1.0, the_floor_with_a_control_is_the_median),
         ("SCREEN_SHARE", 0.4, the_screen_has_a_share_of_the_tolerance),
         ("DUET_SCREEN_SHARE", 0.5, the_screen_has_a_share_of_the_tolerance),
         ("SCREEN_QUANTILE", 0.75, the_screen_has_a_share_of_the_tolerance),
@@ -230,3 +232,32 @@ def test_false_alarms_are_rare(run_cv: float, most: float) -> None:
 @pytest.mark.parametrize(("shift", "least", "most"), [(1.05, 0.15, 0.45), (1.10, 0.75, 1.0)])
 def test_power(shift: float, least: float, most: float) -> None:
     assert least <= share_regressed(0.02, shift, 800) <= most
+
+
+# ---- the constants of the rule
+
+
+VERDICT = Path(noise.__file__).parent
+
+
+def repeated(modules: dict[str, str]) -> dict[str, list[str]]:
+    """Constants that stand with the same number in more than one module, by name without its underscore."""
+    found: dict[tuple[str, float], list[str]] = {}
+    for module, text in modules.items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, int | float):
+                for name in (target.id for target in node.targets if isinstance(target, ast.Name)):
+                    found.setdefault((name.removeprefix("_"), node.value.value), []).append(module)
+    return {name: modules for (name, _), modules in found.items() if len(modules) > 1}
+
+
+def test_a_constant_of_the_rule_stands_in_one_place() -> None:
+    modules = {str(path): path.read_text() for path in sorted(VERDICT.glob("*.py"))}
+    assert len(modules) > 20
+    assert repeated(modules) == {}
+
+
+def test_a_constant_that_stands_twice_is_found() -> None:
+    once, again = "WITHIN_FACTOR = 1.08\n", "_WITHIN_FACTOR = 1.08  # for deployments\n"
+    assert repeated({"noise": once, "run_noise": "from noise import WITHIN_FACTOR\n"}) == {}
+    assert repeated({"noise": once, "run_noise": again}) == {"WITHIN_FACTOR": ["noise", "run_noise"]}
