@@ -14,6 +14,7 @@ from pytest_dynperf.errors import EndpointError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
 
@@ -32,6 +33,10 @@ class _Attached:
     endpoint: Endpoint
     key: Mapping[str, str]
     provenance: Mapping[str, str] = field(repr=False)
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        return {}
 
     def incident(self) -> str | None:
         return None

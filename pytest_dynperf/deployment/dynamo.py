@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.service import ReadyCheck, ServiceSpec
+from pytest_dynperf.deployment.service import Place, ReadyCheck, ServiceSpec
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_dynperf.scenario.topology import Topology
-
-HOST = "127.0.0.1"
 
 ALLOWED_VARIABLES = (
     "PATH",
@@ -67,12 +65,13 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in ALLOWED_VARIABLES if name in environ}
 
 
-def etcd_service(*, program: str, client: int, peer: int, directory: str, environment: Mapping[str, str]) -> ServiceSpec:
-    """A single etcd with its data inside ``directory``."""
-    client_url, peer_url = f"http://{HOST}:{client}", f"http://{HOST}:{peer}"
+def etcd_service(place: Place, *, client: int, peer: int) -> ServiceSpec:
+    """A single etcd with its data inside the place's directory."""
+    reached, own = (f"http://{host}:{client}" for host in (place.host_of("etcd"), place.bind))
+    peer_url = f"http://127.0.0.1:{peer}"
     argv = (
-        *(program, "--name", "dynperf", "--data-dir", f"{directory}/etcd"),
-        *("--listen-client-urls", client_url, "--advertise-client-urls", client_url),
+        *(place.etcd, "--name", "dynperf", "--data-dir", f"{place.directory}/etcd"),
+        *("--listen-client-urls", own, "--advertise-client-urls", reached),
         *("--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url, "--initial-cluster", f"dynperf={peer_url}"),
         *("--log-level", "warn"),
     )
@@ -80,31 +79,35 @@ def etcd_service(*, program: str, client: int, peer: int, directory: str, enviro
         name="etcd",
         role="etcd",
         argv=argv,
-        env=_environment(directory, environment),
+        env=_environment(place),
         ports={"client": client, "peer": peer},
-        ready=ReadyCheck(url=f"{client_url}/health"),
-        working_directory=directory,
-        directories=_directories(directory),
+        ready=ReadyCheck(port="client", path="/health"),
+        working_directory=place.directory,
+        directories=_directories(place),
+        image=place.images.get("etcd"),
     )
 
 
-def nats_service(*, program: str, client: int, monitor: int, directory: str, environment: Mapping[str, str]) -> ServiceSpec:
-    """A single NATS with JetStream, its store inside ``directory`` and its monitoring port open; protocol tracing stays off, it costs."""
-    configuration = f"{directory}/nats.conf"
+def nats_service(place: Place, *, client: int, monitor: int) -> ServiceSpec:
+    """A single NATS with JetStream, its store inside the place's directory and its monitoring port open; protocol tracing stays off, it
+    costs.
+    """
+    configuration = f"{place.directory}/nats.conf"
     text = (
-        f'listen: "{HOST}:{client}"\nhttp: "{HOST}:{monitor}"\nmax_payload: 15MB\ntrace: false\ndebug: false\n'
-        f"jetstream {{ store_dir: {_nats_text(directory + '/nats')} }}\n"
+        f'listen: "{place.bind}:{client}"\nhttp: "{place.bind}:{monitor}"\nmax_payload: 15MB\ntrace: false\ndebug: false\n'
+        f"jetstream {{ store_dir: {_nats_text(place.directory + '/nats')} }}\n"
     )
     return ServiceSpec(
         name="nats",
         role="nats",
-        argv=(program, "--config", configuration),
-        env=_environment(directory, environment),
+        argv=(place.nats, "--config", configuration),
+        env=_environment(place),
         ports={"client": client, "monitor": monitor},
-        ready=ReadyCheck(url=f"http://{HOST}:{monitor}/healthz"),
-        working_directory=directory,
-        directories=_directories(directory),
+        ready=ReadyCheck(port="monitor", path="/healthz"),
+        working_directory=place.directory,
+        directories=_directories(place),
         files={configuration: text},
+        image=place.images.get("nats"),
     )
 
 
@@ -121,51 +124,43 @@ def check_engine(topology: Topology) -> None:
         raise UsageError(msg)
 
 
-def services(
-    topology: Topology,
-    *,
-    python: str,
-    etcd: str,
-    nats: str,
-    model_directory: str,
-    directory: str,
-    ports: PortMap,
-    environment: Mapping[str, str],
-) -> tuple[ServiceSpec, ...]:
+def services(topology: Topology, *, place: Place, ports: PortMap, gpus: Sequence[str] = ()) -> tuple[ServiceSpec, ...]:
     """Services in the order in which they start: etcd, NATS (where the topology sends over it), frontend, workers.
 
-    One process per worker. ``directory`` (absolute) takes everything that they write; ``environment`` is what they inherit
-    (:func:`inherited`). A role's free arguments stand last on its command line, so that they win.
+    One process per worker; each takes its share of ``gpus`` (UUIDs), in order. A role's free arguments stand last on its command line, so
+    that they win.
 
-    :raises UsageError: for an engine other than ``mocker``, or when ``ports`` has too few workers.
+    :raises UsageError: for an engine that this version cannot start, or when there are too few ports or GPUs.
     """
     check_engine(topology)
-    base = _environment(directory, environment) | _dynamo_environment(topology, ports)
-    specs = [etcd_service(program=etcd, client=ports.etcd_client, peer=ports.etcd_peer, directory=directory, environment=environment)]
+    if len(gpus) < topology.gpu_count:
+        msg = f"the topology uses {topology.gpu_count} GPUs, {len(gpus)} were given"
+        raise UsageError(msg)
+    base = _environment(place) | _dynamo_environment(topology, place, ports)
+    specs = [etcd_service(place, client=ports.etcd_client, peer=ports.etcd_peer)]
     if topology.planes == "nats":
-        specs.append(
-            nats_service(program=nats, client=ports.nats_client, monitor=ports.nats_monitor, directory=directory, environment=environment)
-        )
-    specs.append(_frontend(topology, python=python, directory=directory, port=ports.frontend, env=base))
-    system_ports = iter(ports.workers)
+        specs.append(nats_service(place, client=ports.nats_client, monitor=ports.nats_monitor))
+    specs.append(_frontend(topology, place, port=ports.frontend, env=base))
+    system_ports, free = iter(ports.workers), iter(gpus)
     for role, workers in topology.roles.items():
         for index in range(workers.count):
             port = next(system_ports, None)
             if port is None:
                 msg = f"{topology.worker_count} workers need as many system ports, {len(ports.workers)} were given"
                 raise UsageError(msg)
-            argv = _mocker(topology, role, python=python, model_directory=model_directory) + workers.args
-            specs.append(_worker(f"{role}-{index}", role, argv=argv, directory=directory, port=port, env=base))
+            argv = _mocker(topology, role, place) + workers.args
+            own = tuple(next(free) for _ in range(workers.gpus))
+            specs.append(_worker(topology, place, f"{role}-{index}", role, argv=argv, port=port, env=base, gpus=own))
     return tuple(specs)
 
 
-def _frontend(topology: Topology, *, python: str, directory: str, port: int, env: Mapping[str, str]) -> ServiceSpec:
+def _frontend(topology: Topology, place: Place, *, port: int, env: Mapping[str, str]) -> ServiceSpec:
     block_size = () if topology.block_size is None else ("--kv-cache-block-size", str(topology.block_size))
     return ServiceSpec(
         name="frontend",
         role="frontend",
         argv=(
-            *(python, "-m", "dynamo.frontend", "--http-host", HOST, "--http-port", str(port)),
+            *(place.python, "-m", "dynamo.frontend", "--http-host", place.bind, "--http-port", str(port)),
             *_planes(topology),
             *block_size,
             *("--router-mode", topology.router_mode),
@@ -173,24 +168,36 @@ def _frontend(topology: Topology, *, python: str, directory: str, port: int, env
         ),
         env=env,
         ports={"http": port},
-        ready=ReadyCheck(url=f"http://{HOST}:{port}/health"),
-        working_directory=directory,
-        directories=_directories(directory),
+        ready=ReadyCheck(port="http", path="/health"),
+        working_directory=place.directory,
+        directories=_directories(place),
+        image=topology.image,
+        mounts=place.mounts,
     )
 
 
-def _mocker(topology: Topology, role: str, *, python: str, model_directory: str) -> tuple[str, ...]:
+def _mocker(topology: Topology, role: str, place: Place) -> tuple[str, ...]:
     disaggregation = ("--disaggregation-mode", role) if topology.mode == "disagg" else ()
     block_size = () if topology.block_size is None else ("--block-size", str(topology.block_size))
     return (
-        *(python, "-m", "dynamo.mocker", "--model-path", model_directory, "--model-name", topology.model),
+        *(place.python, "-m", "dynamo.mocker", "--model-path", place.model, "--model-name", topology.model),
         *_planes(topology),
         *disaggregation,
         *block_size,
     )
 
 
-def _worker(name: str, role: str, *, argv: tuple[str, ...], directory: str, port: int, env: Mapping[str, str]) -> ServiceSpec:
+def _worker(
+    topology: Topology,
+    place: Place,
+    name: str,
+    role: str,
+    *,
+    argv: tuple[str, ...],
+    port: int,
+    env: Mapping[str, str],
+    gpus: tuple[str, ...],
+) -> ServiceSpec:
     system = {
         "DYN_SYSTEM_PORT": str(port),
         # Without it the worker's /health stays 503 for ever.
@@ -202,9 +209,12 @@ def _worker(name: str, role: str, *, argv: tuple[str, ...], directory: str, port
         argv=argv,
         env={**env, **system},
         ports={"system": port},
-        ready=ReadyCheck(url=f"http://{HOST}:{port}/health"),
-        working_directory=directory,
-        directories=_directories(directory),
+        ready=ReadyCheck(port="system", path="/health"),
+        working_directory=place.directory,
+        directories=_directories(place),
+        image=topology.image,
+        mounts=place.mounts,
+        gpus=gpus,
     )
 
 
@@ -212,21 +222,22 @@ def _planes(topology: Topology) -> tuple[str, ...]:
     return ("--request-plane", "nats", "--event-plane", "nats") if topology.planes == "nats" else ()
 
 
-def _directories(directory: str) -> tuple[str, ...]:
-    return (f"{directory}/home", f"{directory}/temporary")
+def _directories(place: Place) -> tuple[str, ...]:
+    return (f"{place.directory}/home", f"{place.directory}/temporary")
 
 
-def _environment(directory: str, environment: Mapping[str, str]) -> dict[str, str]:
-    home, temporary = _directories(directory)
-    return {**environment, "HOME": home, "TMPDIR": temporary}
+def _environment(place: Place) -> dict[str, str]:
+    home, temporary = _directories(place)
+    return {**place.environment, "HOME": home, "TMPDIR": temporary}
 
 
-def _dynamo_environment(topology: Topology, ports: PortMap) -> dict[str, str]:
-    nats = {"NATS_SERVER": f"nats://{HOST}:{ports.nats_client}"} if topology.planes == "nats" else {}
+def _dynamo_environment(topology: Topology, place: Place, ports: PortMap) -> dict[str, str]:
+    nats = {"NATS_SERVER": f"nats://{place.host_of('nats')}:{ports.nats_client}"} if topology.planes == "nats" else {}
+    hosts = () if place.by_name else ("DYN_TCP_RPC_HOST", "DYN_HTTP_RPC_HOST", "DYN_EVENT_PLANE_HOST")
     return {
-        "ETCD_ENDPOINTS": f"http://{HOST}:{ports.etcd_client}",
+        "ETCD_ENDPOINTS": f"http://{place.host_of('etcd')}:{ports.etcd_client}",
         **nats,
-        **dict.fromkeys(("DYN_TCP_RPC_HOST", "DYN_HTTP_RPC_HOST", "DYN_EVENT_PLANE_HOST", "DYN_SYSTEM_HOST"), HOST),
+        **dict.fromkeys((*hosts, "DYN_SYSTEM_HOST"), place.bind),
         "DYN_SDK_DISABLE_ANSI_LOGGING": "1",
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment import process, readiness
 from pytest_dynperf.deployment.control import exchange
-from pytest_dynperf.deployment.dynamo import HOST, etcd_service, inherited, nats_service
+from pytest_dynperf.deployment.dynamo import etcd_service, inherited, nats_service
 from pytest_dynperf.deployment.inspection import program_output
 from pytest_dynperf.deployment.ports import PortTaken, free_ports
+from pytest_dynperf.deployment.process_launcher import ProcessLauncher
+from pytest_dynperf.deployment.service import Place
 from pytest_dynperf.errors import DeploymentError, EndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from pytest_dynperf.deployment.launcher import Group
     from pytest_dynperf.deployment.service import ServiceSpec
 
 REMEDY = 'pip install "pytest-dynperf[mocker]"'
@@ -66,16 +69,16 @@ def services_environment(*, own_packages: bool = True) -> dict[str, str]:
     return environment
 
 
-def starting_incident(running: Sequence[process.Running]) -> str | None:
-    """:func:`process.incident` for services that are starting.
+def starting_incident(group: Group) -> str | None:
+    """:meth:`Group.incident` for services that are starting.
 
     :raises PortTaken: when one of them says so in its log, whether it has ended or not: Dynamo's workers go on without their port.
     """
-    for service in running:
+    for name, service in group.services.items():
         if _PORT_TAKEN.search(_beginning(service.log)):
-            msg = f"service {service.spec.name} found its port taken. Its log {service.log} ends:\n{process.tail(service.log)}"
+            msg = f"service {name} found its port taken. Its log {service.log} ends:\n{process.tail(service.log)}"
             raise PortTaken(msg)
-    return process.incident(running)
+    return group.incident()
 
 
 def _beginning(log: Path) -> str:
@@ -92,7 +95,7 @@ def nats_counters(monitor_port: int) -> dict[str, float]:
     does not answer within 2 s.
     """
     try:
-        values = json.loads(exchange("GET", f"http://{HOST}:{monitor_port}/varz", timeout_s=2.0).body)
+        values = json.loads(exchange("GET", f"http://127.0.0.1:{monitor_port}/varz", timeout_s=2.0).body)
     except (EndpointError, ValueError):
         return {}
     return {f"nats.{name}": float(values[name]) for name in ("in_msgs", "out_msgs", "in_bytes", "out_bytes") if name in values}
@@ -103,19 +106,15 @@ class Server:
     """A running etcd or NATS. ``url`` is what its clients connect to."""
 
     url: str
-    spec: ServiceSpec
-    _running: list[process.Running] = field(repr=False)
+    _group: Group = field(repr=False)
 
     def incident(self) -> str | None:
         """How it ended, although nobody asked it to, or ``None``."""
-        return process.incident(self._running) if self._running else None
+        return self._group.incident()
 
     def stop(self) -> None:
         """Stop it and remove its data; its log stays. May be called again."""
-        running, self._running = self._running, []
-        process.stop(running)
-        if running:
-            shutil.rmtree(self.spec.working_directory, ignore_errors=True)
+        self._group.stop()
 
 
 def start_etcd(directory: Path) -> Server:
@@ -123,13 +122,14 @@ def start_etcd(directory: Path) -> Server:
 
     :raises DeploymentError: when there is no etcd, or it does not become ready within 30 s.
     """
-    program, state = find_program("etcd"), str(directory.resolve() / "etcd-state")
+    state = directory.resolve() / "etcd-state"
+    place = Place(python="", model="", etcd=find_program("etcd"), directory=str(state), environment=services_environment())
 
     def spec() -> ServiceSpec:
         client, peer = free_ports(2)
-        return etcd_service(program=program, client=client, peer=peer, directory=state, environment=services_environment())
+        return etcd_service(place, client=client, peer=peer)
 
-    return _twice(partial(_start_server, "http", spec, directory))
+    return _twice(partial(_start_server, "http", spec, state))
 
 
 def start_nats(directory: Path) -> Server:
@@ -137,21 +137,24 @@ def start_nats(directory: Path) -> Server:
 
     :raises DeploymentError: when there is no nats-server, or it does not become ready within 30 s.
     """
-    program, state = find_program("nats-server"), str(directory.resolve() / "nats-state")
+    state = directory.resolve() / "nats-state"
+    place = Place(python="", model="", nats=find_program("nats-server"), directory=str(state), environment=services_environment())
 
     def spec() -> ServiceSpec:
         client, monitor = free_ports(2)
-        return nats_service(program=program, client=client, monitor=monitor, directory=state, environment=services_environment())
+        return nats_service(place, client=client, monitor=monitor)
 
-    return _twice(partial(_start_server, "nats", spec, directory))
+    return _twice(partial(_start_server, "nats", spec, state))
 
 
-def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], directory: Path) -> Server:
+def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], state: Path) -> Server:
     spec = make_spec()
-    running = process.start([spec], log_path=lambda name: directory.resolve() / f"{name}.log")
-    server = Server(url=f"{scheme}://{HOST}:{spec.ports['client']}", spec=spec, _running=running)
+    group = ProcessLauncher().start([spec], directory=state, log_path=lambda name: state.parent / f"{name}.log")
+    server = Server(url=f"{scheme}://127.0.0.1:{spec.ports['client']}", _group=group)
     try:
-        readiness.wait_services([spec], incident=partial(starting_incident, running), deadline=time.monotonic() + READY_S)
+        readiness.wait_services(
+            tuple(group.services.values()), incident=partial(starting_incident, group), deadline=time.monotonic() + READY_S
+        )
     except BaseException:
         server.stop()
         raise

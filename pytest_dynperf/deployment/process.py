@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def start(
 def incident(running: Sequence[Running]) -> str | None:
     """Which service has ended, how, and its last log lines; ``None`` while all run. One ``waitid`` a service: 2 microseconds."""
     for service in running:
-        status = _ended(service.process)
+        status = ended(service.process)
         if status is not None:
             return f"service {service.spec.name} {status}, although nobody asked it to. Its log {service.log} ends:\n{tail(service.log)}"
     return None
@@ -112,7 +112,7 @@ def _stop_guarded(running: Sequence[Running], guard: subprocess.Popen[bytes], ma
         _terminate(infrastructure, deadline)
     finally:
         for service in reversed(running):
-            _kill(service.process)
+            kill(service.process)
         # A child that made a session of its own has left the group; the mark finds it.
         if guard.poll() is None:
             reaper.kill_marked(mark, patience_s=1.0)
@@ -136,13 +136,25 @@ def _start_guard(mark: str) -> subprocess.Popen[bytes]:
         raise DeploymentError(msg) from error
 
 
-def _start_one(spec: ServiceSpec, log: Path, mark: str) -> subprocess.Popen[bytes]:
+def start_again(service: Running) -> Running:
+    """The same service once more, watched over by the same reaper; its log goes on where it ended.
+
+    :raises DeploymentError: when its program cannot be executed, or it still runs.
+    """
+    if ended(service.process) is None:
+        msg = f"service {service.spec.name} still runs (process {service.process.pid}): end it before it is started again"
+        raise DeploymentError(msg)
+    kill(service.process)
+    return replace(service, process=_start_one(service.spec, service.log, service.mark, append=True))
+
+
+def _start_one(spec: ServiceSpec, log: Path, mark: str, *, append: bool = False) -> subprocess.Popen[bytes]:
     try:
         for directory in (spec.working_directory, *spec.directories, str(log.parent)):
             Path(directory).mkdir(parents=True, exist_ok=True)
         for path, text in spec.files.items():
             Path(path).write_text(text, encoding="utf-8")
-        with log.open("wb") as output:
+        with log.open("ab" if append else "wb") as output:
             return subprocess.Popen(
                 spec.argv,
                 stdin=subprocess.DEVNULL,
@@ -157,7 +169,7 @@ def _start_one(spec: ServiceSpec, log: Path, mark: str) -> subprocess.Popen[byte
         raise DeploymentError(msg) from error
 
 
-def _ended(process: subprocess.Popen[bytes]) -> str | None:
+def ended(process: subprocess.Popen[bytes]) -> str | None:
     """How the process ended, without reaping it; ``None`` while it runs."""
     if process.returncode is not None:
         return "was stopped"
@@ -184,21 +196,24 @@ def _terminate(services: Sequence[Running], deadline: float) -> None:
     """SIGTERM to all groups at once, then wait until every leader has ended or ``deadline`` has passed."""
     waiting = [service.process for service in services if service.process.returncode is None]
     for process in waiting:
-        _signal_group(process, signal.SIGTERM)
+        signal_group(process, signal.SIGTERM)
     while waiting and time.monotonic() < deadline:
-        waiting = [process for process in waiting if _ended(process) is None]
+        waiting = [process for process in waiting if ended(process) is None]
         if waiting:
             time.sleep(0.01)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to what is left of the group, its leader unreaped until then."""
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to what is left of the group, its leader unreaped until then, and wait for the leader. May be called again."""
     if process.returncode is None:
-        _signal_group(process, signal.SIGKILL)
+        signal_group(process, signal.SIGKILL)
         process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to the group that ``process`` leads; nothing where it is gone."""
+    if process.returncode is not None:
+        return
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

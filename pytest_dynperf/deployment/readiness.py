@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.control import Reply, authorised_headers, exchange
+from pytest_dynperf.deployment.launcher import ready_url
 from pytest_dynperf.endpoint import shown
 from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_dynperf.deployment.service import ServiceSpec
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.workload.prompt import History
 
@@ -88,14 +89,15 @@ def complete_once(
     return _completion(shown(url), _json(shown(url), reply))
 
 
-def wait_services(specs: Sequence[ServiceSpec], *, incident: Callable[[], str | None], deadline: float) -> None:
+def wait_services(services: Sequence[Service], *, incident: Callable[[], str | None], deadline: float) -> None:
     """Wait until each service's own check answers 200; ``deadline`` is an instant of ``time.monotonic``.
 
     :raises ServiceExited: as soon as ``incident()`` says that a service has ended.
     :raises DeploymentError: when the deadline has passed; names the service and what it last answered.
     """
-    for spec in specs:
-        _until(f"service {spec.name} ({spec.ready.url})", _answers(spec.ready.url), incident=incident, deadline=deadline)
+    for service in services:
+        url = ready_url(service)
+        _until(f"service {service.spec.name} ({url})", _answers(url), incident=incident, deadline=deadline)
 
 
 def wait_ready(endpoint: Endpoint, *, instances: int, incident: Callable[[], str | None], deadline: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.endpoint import Endpoint
 
 
@@ -16,6 +17,11 @@ class Deployment(Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where requests go."""
+        ...
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """What was started, by name: for faults, logs and process ids. Empty for an endpoint that somebody else runs."""
         ...
 
     @property

@@ -14,18 +14,33 @@ INFRASTRUCTURE = ("etcd", "nats")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyCheck:
-    """Ready when ``GET url`` answers 200. Necessary, not sufficient: Dynamo's frontend answers 200 without a single worker."""
+    """Ready when ``GET path`` at the service's port for the purpose ``port`` answers 200. Necessary, not sufficient: Dynamo's frontend
+    answers 200 without a single worker.
+    """
 
-    url: str
+    port: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A directory of the host that a container sees. Processes see the host's own; for them ``source`` and ``target`` are equal."""
+
+    source: str
+    target: str
+    read_only: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """One process. ``env`` is its whole environment: nothing is inherited.
+    """One process, or one container. ``env`` is its whole environment: nothing is inherited.
 
-    ``role`` is ``etcd``, ``nats``, ``frontend``, ``worker``, ``prefill`` or ``decode``; ``name`` is unique within a deployment.
-    ``ports`` maps a purpose (``client``, ``monitor``, ``http``, ``system``) to the port on 127.0.0.1. ``working_directory`` and
-    ``directories`` are made before the start, ``files`` (path to text) are written.
+    ``role`` is ``etcd``, ``nats``, ``frontend``, ``proxy``, ``cache``, ``worker``, ``prefill``, ``decode`` or ``encode``; ``name`` is
+    unique within a deployment, and the name under which others reach it on a private network.
+    ``ports`` maps a purpose (``client``, ``monitor``, ``http``, ``system``) to the port that it listens on; where a launcher publishes it
+    under another number on this host, the launcher's handle says which. ``working_directory`` and ``directories`` are made before the
+    start, ``files`` (path to text) are written; in a container all of them are inside it.
+    ``image`` and ``mounts`` mean something to container launchers alone. ``gpus`` are the UUIDs that it may see.
     """
 
     name: str
@@ -37,3 +52,33 @@ class ServiceSpec:
     working_directory: str
     directories: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What command lines must know of where they will run. All paths are as the services see them.
+
+    ``python``, ``etcd``, ``nats`` and ``nginx`` are programs; one that no service needs may be empty. ``directory`` takes everything
+    that they write, ``model`` is a directory or the name of a model that the engine can load. Servers listen on ``bind``. ``by_name``:
+    services are reached at their own names (a private network), else all at ``bind``. ``environment`` is what they inherit.
+    ``images``: role to image for infrastructure (``etcd``, ``nats``, ``proxy``); everything else uses the topology's image.
+    """
+
+    python: str
+    directory: str
+    model: str
+    etcd: str = ""
+    nats: str = ""
+    nginx: str = ""
+    bind: str = "127.0.0.1"
+    by_name: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+    def host_of(self, service: str) -> str:
+        """Where the others reach ``service``."""
+        return service if self.by_name else self.bind

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_dynperf.deployment.dynamo import PortMap, inherited, port_map, services
+from pytest_dynperf.deployment.service import Place, ReadyCheck
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.scenario.topology import Role, Topology
 
@@ -22,13 +23,15 @@ PORTS = PortMap(etcd_client=20001, etcd_peer=20002, nats_client=20003, nats_moni
 def plan(topology: Topology) -> dict[str, ServiceSpec]:
     specs = services(
         topology,
-        python="/py",
-        etcd="/bin/etcd",
-        nats="/bin/nats-server",
-        model_directory="/model",
-        directory="/run/state",
+        place=Place(
+            python="/py",
+            etcd="/bin/etcd",
+            nats="/bin/nats-server",
+            model="/model",
+            directory="/run/state",
+            environment={"PATH": "/bin", "LANG": "C.UTF-8"},
+        ),
         ports=PORTS,
-        environment={"PATH": "/bin", "LANG": "C.UTF-8"},
     )
     assert len({spec.name for spec in specs}) == len(specs)
     return {spec.name: spec for spec in specs}
@@ -122,7 +125,7 @@ def test_nats_is_configured_without_tracing_and_with_its_store_inside() -> None:
         "/run/state/nats.conf": 'listen: "127.0.0.1:20003"\nhttp: "127.0.0.1:20004"\nmax_payload: 15MB\ntrace: false\ndebug: false\n'
         'jetstream { store_dir: "/run/state/nats" }\n'
     }
-    assert nats.ready.url == "http://127.0.0.1:20004/healthz"
+    assert nats.ready == ReadyCheck(port="monitor", path="/healthz")
     assert set(nats.env) == {"PATH", "LANG", "HOME", "TMPDIR"}
 
 

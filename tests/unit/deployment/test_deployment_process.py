@@ -31,7 +31,7 @@ def spec(name: str, code: str, *, directory: Path, role: str = "worker", argv: t
         argv=argv or (sys.executable, "-u", "-c", code),
         env={"PATH": os.environ["PATH"], "WHERE": str(directory)},
         ports={},
-        ready=ReadyCheck(url="http://127.0.0.1:1/"),
+        ready=ReadyCheck(port="http", path="/"),
         working_directory=str(directory / "work"),
     )
 

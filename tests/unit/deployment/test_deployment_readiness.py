@@ -9,7 +9,8 @@ import ssl
 import subprocess
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +24,7 @@ from pytest_dynperf.errors import DeploymentError, EndpointError, ServiceExited
 from tests.fakes.http_stub import Handler, Server, answer, completion, models, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 
 @pytest.fixture
@@ -379,14 +379,35 @@ def test_a_dead_service_ends_the_wait_at_once() -> None:
     assert time.monotonic() - began < 60
 
 
+@dataclass(frozen=True)
+class StandingService:
+    """Runs as long as it is looked at."""
+
+    spec: ServiceSpec
+    log: Path = Path("/dev/null")
+    pids: tuple[int, ...] = ()
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return self.spec.ports
+
+    def ended(self) -> str | None:
+        return None
+
+    def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def restart(self) -> None: ...
+
+
 def test_wait_services_names_the_service_and_its_answer(server: Server) -> None:
     server.answers["/health"] = answer({"status": "notready"}, status=503)
-    spec = ServiceSpec(
-        name="worker-0", role="worker", argv=("x",), env={}, ports={}, ready=ReadyCheck(url=f"{server.url}/health"), working_directory="/"
-    )
+    check = ReadyCheck(port="http", path="/health")
+    port = int(server.url.rpartition(":")[2])
+    spec = ServiceSpec(name="worker-0", role="worker", argv=("x",), env={}, ports={"http": port}, ready=check, working_directory="/")
 
     with pytest.raises(DeploymentError, match=re.escape("service worker-0 (") + '.*HTTP 503: {"status": "notready"}'):
-        wait_services([spec], incident=lambda: None, deadline=soon())
+        wait_services([StandingService(spec)], incident=lambda: None, deadline=soon())
 
 
 def test_exchange_keeps_any_status(server: Server) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.session.judging import Measured
 
@@ -58,6 +59,7 @@ class Standing:
     key: Mapping[str, str] = field(default_factory=lambda: {"name": "test"})
     provenance: Mapping[str, str] = field(default_factory=dict)
     stopped: int = 0
+    services: Mapping[str, Service] = field(default_factory=dict)
 
     def incident(self) -> str | None:
         return self.words.pop(0) if len(self.words) > 1 else self.words[0]

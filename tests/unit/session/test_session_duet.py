@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.scenario.case import Case
@@ -45,6 +46,7 @@ class Standing:
     provenance: Mapping[str, str] = field(default_factory=dict)
     gone: str | None = None
     stopped: bool = False
+    services: Mapping[str, Service] = field(default_factory=dict)
 
     def incident(self) -> str | None:
         assert not self.stopped, f"{self.name} was asked after its end"
