@@ -5,14 +5,27 @@ Writing is atomic (temporary file in the same directory, fsync, rename): a full 
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import shutil
 import tempfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from pytest_dynperf.errors import RunDirectoryError
+from pytest_dynperf.secret import redact_stream
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from pytest_dynperf.secret import Secrets
+
+_PIECE = 1 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 
 
@@ -48,6 +61,56 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror or error}. Choose another directory or make room."
         raise RunDirectoryError(msg) from error
+
+
+def redact_file(path: Path, secrets: Secrets) -> bool:
+    """Take ``secrets``, and what has the shape of one, out of a file that nobody writes to any more; whether there were any.
+
+    A file without one is read once and stays as it is. Else it is replaced whole, with its permissions: whoever reads meanwhile sees the
+    old or the new one. ``*.gz`` is unpacked and packed again. Holds some MiB whatever the size; takes about 20 ms per MiB with ten secrets.
+
+    :raises RunDirectoryError: when it cannot be read or replaced. Then it is as it was, secrets included.
+    """
+    try:
+        with _opened(path) as file:
+            if all(new == old for old, new in redact_stream(_pieces(file), secrets)):
+                return False
+        with _opened(path) as file, _replacing(path) as output:
+            for _, new in redact_stream(_pieces(file), secrets):
+                output.write(new)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"cannot take secrets out of {path}: {getattr(error, 'strerror', None) or error}. Do not pass the file on; delete it."
+        raise RunDirectoryError(msg) from error
+    return True
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write what is to stand at ``path``; it does so when the block ends without an error."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(filename="", fileobj=file, mode="wb") as packed:
+                    yield cast("BinaryIO", packed)
+            else:
+                yield file
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(path, temporary)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
