@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from time import CLOCK_MONOTONIC, monotonic_ns
@@ -25,6 +26,16 @@ _EARLY_S = 1.5e-3
 
 class _Itimerspec(ctypes.Structure):
     _fields_ = [(name, ctypes.c_long) for name in ("interval_s", "interval_ns", "value_s", "value_ns")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeating:
+    """What :meth:`Alarm.every` has begun. ``first_ns`` is the instant of the first call. ``put_off`` moves the next call, and with it all
+    that follow, to the instant that it is given; 3 µs.
+    """
+
+    first_ns: int
+    put_off: Callable[[int], None]
 
 
 class Alarm:
@@ -56,16 +67,15 @@ class Alarm:
         self.at(due_ns, lambda: None if over.done() else over.set_result(None))
         await over
 
-    def every(self, period_ns: int, callback: Callable[[], None]) -> int:
-        """Call again and again, first at the instant that is returned, one period from now. Calls that a late loop has missed are left out.
+    def every(self, period_ns: int, callback: Callable[[], None]) -> Repeating:
+        """Call again and again, first one period from now. Calls that a late loop has missed are left out.
 
         The kernel is asked once, so it costs little more than half of :meth:`at` again and again.
         """
         first_ns = monotonic_ns() + period_ns
         timer = self._new_timer()
         if timer < 0:
-            self._again(first_ns, period_ns, callback)
-            return first_ns
+            return Repeating(first_ns=first_ns, put_off=self._again(first_ns, period_ns, callback))
 
         def woken() -> None:
             with suppress(BlockingIOError):
@@ -75,7 +85,7 @@ class Alarm:
         self._repeating.append(timer)
         self._set(timer, first_ns, period_ns)
         self._loop.add_reader(timer, woken)
-        return first_ns
+        return Repeating(first_ns=first_ns, put_off=lambda due_ns: None if self._closed else self._set(timer, due_ns, period_ns))
 
     def close(self) -> None:
         """Call nobody any more. May be called again."""
@@ -102,13 +112,22 @@ class Alarm:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 
-    def _again(self, due_ns: int, period_ns: int, callback: Callable[[], None]) -> None:
+    def _again(self, due_ns: int, period_ns: int, callback: Callable[[], None]) -> Callable[[int], None]:
+        def put_off(to_ns: int) -> None:
+            nonlocal due_ns
+            due_ns = to_ns
+
         def ring() -> None:
-            callback()
+            nonlocal due_ns
+            late_ns = monotonic_ns() - due_ns
+            if late_ns >= 0:
+                due_ns += period_ns * (late_ns // period_ns + 1)
+                callback()
             if not self._closed:
-                self._again(due_ns + period_ns * ((monotonic_ns() - due_ns) // period_ns + 1), period_ns, callback)
+                self.at(due_ns, ring)
 
         self.at(due_ns, ring)
+        return put_off
 
     def _arm(self) -> None:
         if not self._waiting or self._waiting[0][0] == self._armed_ns:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.load.heartbeat import Heartbeat
 from pytest_dynperf.load.http_stream import ResponseStream
 from pytest_dynperf.load.sse import read_stream
 from pytest_dynperf.observation.completeness import failure
@@ -52,14 +53,23 @@ class Exchange:
 class Connection:
     """Sends and receives for one slot of the closed loop. Also the :class:`~pytest_dynperf.load.transport.Receiver` of its transport.
 
-    ``lags_ns`` collects user minus kernel stamp of every read.
+    ``lags_ns`` collects user minus kernel stamp of every read, and ``heartbeat`` is told of reads that prove the loop to be there.
     """
 
-    def __init__(self, dialer: Dialer, *, request_timeout_s: float, inter_token_timeout_s: float, lags_ns: array[int]) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        *,
+        request_timeout_s: float,
+        inter_token_timeout_s: float,
+        lags_ns: array[int],
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
         self._dialer = dialer
         self._request_timeout_s = request_timeout_s
         self._inter_token_timeout_s = inter_token_timeout_s
         self._add_lag = lags_ns.append
+        self._heartbeat = heartbeat or Heartbeat()
         self._transport: Transport | None = None
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -158,6 +168,8 @@ class Connection:
             exchange.stamp = Stamp.USER
         else:
             self._add_lag(lag_ns)
+            if stamp_ns > self._heartbeat.wanted_ns:
+                self._heartbeat.alive(stamp_ns + lag_ns, lag_ns)
             if exchange.largest_lag_ns is None or lag_ns > exchange.largest_lag_ns:
                 exchange.largest_lag_ns = lag_ns
         stream = exchange.stream

@@ -66,7 +66,7 @@ class Driver:
         self._clock = ClockOffset()
         self._dialer = Dialer(origin, self._clock, ca_file=share.endpoint.ca_file)
         self._receive_lags = array("q")
-        self._heartbeat: Heartbeat | None = None
+        self._heartbeat = Heartbeat()
         self._marks = (0, 0)
         self._after: Usage | None = None
 
@@ -101,7 +101,7 @@ class Driver:
         return self._segment(phase, start_ns, incident)
 
     async def _load(self, phase: Phase, pool: Pool, start_ns: int) -> str | None:
-        self._heartbeat = Heartbeat(phase.alarm)
+        self._heartbeat.begin(phase.alarm)
         tasks = [asyncio.create_task(phase.captured.parse_in_turns()), asyncio.create_task(self._watch(phase, pool))]
         open_loop = None
         arrival = self._share.traffic.arrival
@@ -137,11 +137,9 @@ class Driver:
                 phase.end(text)
 
     def _measurement_begins(self) -> None:
-        assert self._heartbeat is not None
         self._marks = (len(self._receive_lags), len(self._heartbeat.lags_ns))
 
     def _segment(self, phase: Phase, start_ns: int, incident: str | None) -> Segment:
-        assert self._heartbeat is not None
         received, beaten = self._marks
         return Segment(
             started_ns=start_ns,
@@ -161,6 +159,7 @@ class Driver:
             request_timeout_s=traffic.request_timeout_s,
             inter_token_timeout_s=traffic.inter_token_timeout_s,
             lags_ns=self._receive_lags,
+            heartbeat=self._heartbeat,
         )
 
     def _ahead(self, limit: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pytest_dynperf.load.connection import Connection, Exchange
 from pytest_dynperf.load.record import record_of
 from pytest_dynperf.observation.completeness import failure
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
+from pytest_dynperf.secret import known_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,6 +58,8 @@ class Phase:
         self._warmup_left, self._measured_left = share.warmup, share.measured
         self._events_ended = 0
         self._failed_in_a_row: list[RequestRecord] = []
+        endpoint = share.endpoint
+        self._secrets = known_secrets(os.environ, variables=(endpoint.api_key_variable,), headers=endpoint.headers)
 
     # What is asked.
 
@@ -181,6 +185,7 @@ class Phase:
             run=self.share.run,
             measured=flight.measured,
             ignore_eos=self.share.traffic.ignore_eos,
+            secrets=self._secrets,
         )
         flight.exchange.stream.discard()
         self.records.append(record)

@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.load.sse import StreamContent, read_stream
 from pytest_dynperf.observation.completeness import Answer, failure_of
 from pytest_dynperf.observation.request_record import RequestRecord
+from pytest_dynperf.secret import NONE, redact
 
 if TYPE_CHECKING:
     from pytest_dynperf.load.connection import Exchange
+    from pytest_dynperf.secret import Secrets
     from pytest_dynperf.workload.request import Request
 
 
-def record_of(exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool) -> RequestRecord:
-    """Parse and judge what was captured. About 30 µs, and what :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk."""
+def record_of(
+    exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool, secrets: Secrets = NONE
+) -> RequestRecord:
+    """Parse and judge what was captured; what the server says of an error is kept without ``secrets``. About 30 µs, and what :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk."""
     stream = exchange.stream
     content = read_stream(stream.pieces) if stream.status == 200 else StreamContent()
     answer = Answer(
         http_status=stream.status,
-        body_excerpt=_excerpt(exchange),
+        body_excerpt=redact(_excerpt(exchange), secrets, cut=True),
         interruption=exchange.interruption,
-        error=content.error,
-        malformed=_encoding_problem(exchange) or content.malformed,
+        error=_redacted(content.error, secrets),
+        malformed=_redacted(_encoding_problem(exchange) or content.malformed, secrets),
         done=content.done,
         finish_reason=content.finish_reason,
         content_chunks=len(content.chunk_ns),
@@ -57,6 +61,10 @@ def record_of(exchange: Exchange, request: Request, *, request_id: str, run: str
         receive_lag_ns=exchange.largest_lag_ns,
         error=failure_of(answer, osl_requested=request.osl, ignore_eos=ignore_eos),
     )
+
+
+def _redacted(text: str | None, secrets: Secrets) -> str | None:
+    return None if text is None else redact(text, secrets, cut=True)
 
 
 def _excerpt(exchange: Exchange) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from itertools import pairwise
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -99,7 +100,8 @@ def test_a_heart_that_misses_beats_counts_each_of_them() -> None:
 
     async def main() -> None:
         alarm = Alarm()
-        hearts.append(Heartbeat(alarm))
+        hearts.append(Heartbeat())
+        hearts[0].begin(alarm)
         await alarm.until(monotonic_ns() + 10 * MS)
         begun = monotonic_ns()
         while monotonic_ns() - begun < 50 * MS:  # nothing else can run
@@ -114,6 +116,76 @@ def test_a_heart_that_misses_beats_counts_each_of_them() -> None:
     assert min(heart.lags_ns) >= 0
     (start, end), *_ = (stall for stall in heart.stalls if stall[1] - stall[0] > 40 * MS)
     assert end - start >= 50 * MS
+
+
+def test_a_read_stands_for_the_beat_and_a_late_one_for_the_stall() -> None:
+    heart = Heartbeat()
+    assert heart.wanted_ns > 10**18, "not begun: nobody is asked to tell"
+    heart.alive(18 * MS, 7)
+    heart.lags_ns = array("q")
+    heart.stalls.clear()
+
+    heart.alive(22 * MS, 30)
+    assert list(heart.lags_ns) == [30]
+    assert heart.wanted_ns == 24 * MS
+    heart.alive(26 * MS, 40)
+    assert list(heart.lags_ns) == [30, 40]
+    assert not heart.stalls
+    heart.alive(41 * MS, 10 * MS)  # due at 30
+    assert list(heart.lags_ns) == [30, 40, 11 * MS, 7 * MS, 3 * MS]
+    assert heart.stalls == [(26 * MS, 41 * MS)]
+    heart.alive(43 * MS, 5)
+    assert len(heart.stalls) == 1
+
+
+def test_the_timer_does_not_beat_while_reads_do_and_goes_on_after_them() -> None:
+    async def main() -> tuple[int, int, int]:
+        alarm, heart, beats = Alarm(), Heartbeat(), 0
+        note = heart._note
+
+        def counted(now_ns: int, late_ns: int) -> None:
+            nonlocal beats
+            beats += 1
+            note(now_ns, late_ns)
+
+        heart._note = counted  # type: ignore[method-assign]
+        heart.begin(alarm)
+        for _ in range(300):
+            await asyncio.sleep(0)
+            heart.alive(monotonic_ns(), 1)
+        while_reads = beats
+        told = len(heart.lags_ns)
+        await alarm.until(monotonic_ns() + 40 * MS)
+        alarm.close()
+        heart.alive(monotonic_ns(), 1)  # a read after the end moves nothing
+        return while_reads, told, beats
+
+    while_reads, told, beats = asyncio.run(main())
+    assert told >= 300
+    assert beats > while_reads, "nothing was read any more, and nothing beat"
+
+
+def test_what_is_put_off_comes_when_it_was_put_off_to() -> None:
+    rung: list[int] = []
+
+    async def main() -> int:
+        alarm = Alarm()
+        enough = asyncio.Event()
+
+        def ring() -> None:
+            rung.append(monotonic_ns())
+            enough.set()
+
+        repeating = alarm.every(5 * MS, ring)
+        later_ns = repeating.first_ns + 30 * MS
+        repeating.put_off(later_ns)
+        await enough.wait()
+        alarm.close()
+        repeating.put_off(later_ns)
+        return later_ns
+
+    later_ns = asyncio.run(main())
+    assert rung[0] >= later_ns
 
 
 def test_what_repeats_is_never_early_and_leaves_out_what_it_missed() -> None:
@@ -133,7 +205,7 @@ def test_what_repeats_is_never_early_and_leaves_out_what_it_missed() -> None:
             elif len(rung) == 5:
                 enough.set()
 
-        first_ns = alarm.every(4 * MS, ring)
+        first_ns = alarm.every(4 * MS, ring).first_ns
         await enough.wait()
         alarm.close()
         count = len(rung)

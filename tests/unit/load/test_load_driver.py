@@ -394,7 +394,7 @@ def test_a_stall_of_the_event_loop_makes_the_run_invalid() -> None:
         )  # fmt: skip
     certificate = recording.certificate
     assert certificate.loop_lag_max_s is not None
-    assert certificate.loop_lag_max_s >= 0.197
+    assert certificate.loop_lag_max_s >= 0.195  # all of it but a period of the heartbeat
     assert certificate.uncertain_share is not None
     assert certificate.uncertain_share > 0.03
     assert certificate.coalesced_share is not None
