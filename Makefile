@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO = $(BIN)/pytest suites/concurrency_sweep --gpu=mocker --dynperf-baselines=$(VENV)/demo-baselines
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check format calibrate wheel clean help
+.PHONY: demo test images check format calibrate wheel clean help
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ demo: $(VENV)/.demo ## measure a real Dynamo on this machine, accept the result,
 
 test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
 	$(BIN)/python -m pytest
+
+images: $(VENV)/.dev ## make the container images of the tests in the running engine (a minute; no registry)
+	$(BIN)/python -m tests.images build
 
 check: $(VENV)/.dev ## lint, types, import contracts, news fragments
 	$(BIN)/ruff check .

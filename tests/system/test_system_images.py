@@ -1,0 +1,195 @@
+"""The images run: what is promised of each, and the proof that nothing is left can be red."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dynperf.deployment.control import exchange
+from tests.images import fixtures
+from tests.images.engine import build_all, ours, present, remove
+from tests.images.recipe import LABEL, recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+    from tests.images.engine import Image
+
+pytestmark = pytest.mark.system
+
+DEADLINE_S = 60.0
+STRICT: dict[str, Any] = {
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "read_only": True,
+    "tmpfs": {"/tmp": "mode=1777"},
+    "mem_limit": "1g",
+    "pids_limit": 500,
+    "init": True,
+}
+"""What a launcher that grants nothing would ask for."""
+
+
+@pytest.fixture
+def start(engine: DockerClient, test_images: dict[str, Image], nothing_left: None) -> Iterator[Callable[..., Container]]:
+    """Start a container of an image; it is removed after the test."""
+    started: list[Container] = []
+
+    def run(name: str, command: list[str] | None = None, **options: Any) -> Container:
+        container = engine.containers.create(test_images[name].reference, command, **(STRICT | options))
+        started.append(container)
+        container.start()
+        return container
+
+    yield run
+    for container in started:
+        container.remove(force=True, v=True)
+
+
+def said(container: Container) -> str:
+    """Its output, after it has ended with status 0."""
+    status = container.wait(timeout=DEADLINE_S)
+    output = container.logs().decode()
+    assert status["StatusCode"] == 0, output
+    return output
+
+
+def published(container: Container, port: str) -> int:
+    container.reload()
+    bindings = container.ports[port]
+    assert bindings, f"port {port} is not published"
+    return int(bindings[0]["HostPort"])
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    try:
+        return exchange("GET", url, timeout_s=5).status == 200
+    except Exception as error:  # noqa: BLE001 - whatever a socket that is not ready says
+        print(f"{url}: {error}")
+        return False
+
+
+def test_a_second_build_makes_nothing(engine: DockerClient, test_images: dict[str, Image]) -> None:
+    again = build_all(engine)
+
+    assert {name: image.image_id for name, image in again.items()} == {name: image.image_id for name, image in test_images.items()}
+    assert not any(image.made for image in again.values())
+    assert {recipe.reference for recipe in recipes().values()} <= set(present(engine))
+    for name, image in test_images.items():
+        config = engine.images.get(image.reference).attrs["Config"]
+        assert config["Labels"][LABEL] == name
+        assert image.image_id.startswith("sha256:")
+
+
+def test_the_command_lists_them(test_images: dict[str, Image]) -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.images", "list"], capture_output=True, text=True, check=True, timeout=60)
+    for image in test_images.values():
+        assert f"{image.reference}  {image.image_id}  current" in done.stdout
+
+
+def test_etcd_answers(start: Callable[..., Container]) -> None:
+    command = [
+        "etcd",
+        "--data-dir",
+        "/tmp/etcd",
+        "--listen-client-urls",
+        "http://0.0.0.0:2379",
+        "--advertise-client-urls",
+        "http://etcd:2379",
+    ]
+    container = start("etcd", command, user="1000", ports={"2379/tcp": ("127.0.0.1", None)})
+
+    wait_for(lambda: answers(f"http://127.0.0.1:{published(container, '2379/tcp')}/health"), "etcd")
+
+
+def test_nats_answers(start: Callable[..., Container]) -> None:
+    container = start("nats", ["-m", "8222", "-js", "-sd", "/tmp"], user="1000", ports={"8222/tcp": ("127.0.0.1", None)})
+
+    wait_for(lambda: answers(f"http://127.0.0.1:{published(container, '8222/tcp')}/healthz"), "nats-server")
+
+
+IMPORTS = """
+import os, sys
+import numpy, ssl, sqlite3, tokenizers, transformers, uvloop, zmq
+import dynamo.mocker, dynamo.frontend, dynamo.runtime
+print(os.getuid(), sys.prefix, os.getcwd())
+"""
+
+
+def test_dynamo_s_python_imports_what_it_needs_as_a_user_without_rights(start: Callable[..., Container]) -> None:
+    assert said(start("dynamo", ["python", "-c", IMPORTS])).split() == ["1000", "/opt/dynamo/venv", "/home/dynamo"]
+
+
+def test_names_are_resolved_and_a_shell_is_there(start: Callable[..., Container]) -> None:
+    container = start(
+        "dynamo",
+        ["sh", "-c", "python -c 'import socket; print(socket.gethostbyname(\"there\"))' | cat"],
+        extra_hosts={"there": "192.0.2.7"},
+    )
+
+    assert said(container).strip() == "192.0.2.7"
+
+
+def test_modules_come_with_their_bytecode(start: Callable[..., Container]) -> None:
+    """A read-only container that compiles each module at each start would be slow, and nobody would see why."""
+    looks = "import os, sys, typing, numpy; print(all(os.path.exists(m.__cached__) for m in (typing, numpy)), 'stale' in sys.argv)"
+    verbose = said(start("dynamo", ["python", "-v", "-c", looks]))
+
+    assert "True False" in verbose
+    assert "code object from '/opt" not in verbose, "compiled from its source"
+
+
+def test_what_is_left_is_found(engine: DockerClient, test_images: dict[str, Image], nothing_left: None) -> None:
+    """A container without any label of its own, a network and a volume with ours: each is named, and removed."""
+    before = ours(engine)
+    container = engine.containers.create(test_images["nats"].reference, name="dynperf-left-container")
+    network = engine.networks.create("dynperf-left-network", labels={"dynperf.session": "s"})
+    volume = engine.volumes.create("dynperf-left-volume", labels={"dynperf.session": "s"})
+    foreign = engine.volumes.create("somebody-else-s")
+    try:
+        left = ours(engine) - before
+        assert left == {f"container {container.name}", f"network {network.name}", f"volume {volume.name}"}
+        remove(engine, left)
+        assert ours(engine) == before
+        remove(engine, left)
+    finally:
+        foreign.remove()
+
+
+def test_what_is_left_fails_a_test(engine: DockerClient, test_images: dict[str, Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fixtures, "REMOVAL_DEADLINE_S", 0.5)
+    proof = fixtures.nothing_left.__wrapped__(engine)  # type: ignore[attr-defined] # the fixture's own function
+    next(proof)
+    engine.networks.create("dynperf-left-network", labels={"dynperf.session": "s"})
+
+    with pytest.raises(pytest.fail.Exception, match="left behind in the container engine: network dynperf-left-network"):
+        next(proof)
+
+    assert not engine.networks.list(names=["dynperf-left-network"]), "the next test begins clean"
+
+
+def test_a_published_port_is_on_loopback_alone(start: Callable[..., Container]) -> None:
+    container = start("nats", [], user="1000", ports={"4222/tcp": ("127.0.0.1", None)})
+    port = published(container, "4222/tcp")
+
+    def greets() -> bool:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4) == b"INFO"
+
+    wait_for(greets, "the greeting of NATS")
+    assert container.ports["4222/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
