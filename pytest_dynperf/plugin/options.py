@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.session.plan import Settings
 
 
+LATEST = "latest"
+"""What ``--dynperf-resume`` without a value asks for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Option:
     name: str
@@ -79,6 +83,11 @@ _OPTIONS = (
         help="time for measuring beyond the first session of each case, over the whole invocation; by default as long as it takes",
     ),
     _Option(name="detect", metavar="PERCENT", help="with --dynperf-plan: what it takes to find a regression of so much, such as 3%%"),
+    _Option(
+        name="case-timeout",
+        metavar="SECONDS",
+        help="longest time for one case, deployment and pairs included; 0: without end (default: ten times what the plan expects, and 10 min)",
+    ),
     _Option(name="strict", flag=True, help="a case without a baseline fails"),
 )
 """Every one has an ini twin: ``--dynperf-api-key-env`` is ``dynperf_api_key_env``."""
@@ -115,6 +124,15 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--dynperf-plan", action="store_true", dest="dynperf_plan", help="print what would run, on what, for how long; start nothing"
+    )
+    group.addoption(
+        "--dynperf-resume",
+        dest="dynperf_resume",
+        nargs="?",
+        const=LATEST,
+        default=None,
+        metavar="SESSION",
+        help="go on with a session that was cut short: its id, its directory, or without a value the latest one of these tests",
     )
     parser.addini("dynperf_gpu", "twin of --gpu", default="auto")
     for option in _OPTIONS:
@@ -290,6 +308,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         control_layout=_text(config, "control_layout") or "auto",
         budget_s=_budget_s(config),
         detect=_detect(config),
+        case_timeout_s=_number(config, "case_timeout", float),
         lease_wait_s=_number(config, "lease_wait", float) or 0.0,
     )
     _check_combinations(settings)

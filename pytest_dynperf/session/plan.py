@@ -38,7 +38,8 @@ class Settings:
 
     ``control`` are the texts of ``--dynperf-control``, its paths absolute; ``control_layout`` is one of
     :data:`~pytest_dynperf.session.control.LAYOUTS`. ``budget_s`` is the time for measuring beyond the first session of each case
-    (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction.
+    (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction. ``case_timeout_s`` is the
+    longest time for one case (0: without end; ``None``: generous, by the plan).
     """
 
     session_id: str
@@ -64,6 +65,7 @@ class Settings:
     control_layout: str = "auto"
     budget_s: float | None = None
     detect: float | None = None
+    case_timeout_s: float | None = None
     lease_wait_s: float = 0.0
 
     @property
