@@ -142,6 +142,8 @@ def redact(text: str, secrets: Secrets = NONE, *, cut: bool = False) -> str:
     ``cut``: ``text`` is part of a longer one, and what it begins or ends with may be part of a secret (8 characters and more are seen).
     Linear in the text; for each known secret it is searched some ten times, about 0.1 ms per KiB and hundred secrets.
     """
+    if len(text) < SHORTEST:
+        return text
     spans = [*_known(text, secrets), *_shaped(text)]
     if cut:
         spans += _ends(text, secrets)
@@ -211,7 +213,8 @@ def _redacted(value: object, secrets: Secrets, keep: frozenset[str]) -> object:
         items = [item if name in keep else _redacted(item, secrets, keep) for name, item in zip(names, value, strict=True)]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        made: object = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)  # type: ignore[arg-type]
+        return made
     if isinstance(value, dict):
         values = {name: item if name in keep else _redacted(item, secrets, keep) for name, item in value.items()}
         return value if all(values[name] is item for name, item in value.items()) else values

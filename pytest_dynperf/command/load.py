@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.load.progress import Progress
     from pytest_dynperf.report.load_report import LoadReport
     from pytest_dynperf.scenario.traffic import Traffic
+    from pytest_dynperf.secret import Secrets
     from pytest_dynperf.session.aiperf import AiperfDriver
     from pytest_dynperf.session.load_once import Load, Loaded, Prepared
 
@@ -118,7 +120,10 @@ def _told(report: LoadReport, arguments: argparse.Namespace) -> int:
     from pytest_dynperf.report.load_json import encode_load
     from pytest_dynperf.report.load_text import load_lines
     from pytest_dynperf.run_directory import write_atomically
+    from pytest_dynperf.secret import redact_value
+    from pytest_dynperf.session.redaction import KEPT
 
+    report = redact_value(report, _secrets(report.endpoint), keep=KEPT)
     if arguments.json is not None:
         write_atomically(Path(arguments.json), encode_load(report))
     _print(["", *(in_options(line) for line in load_lines(report, width=_columns()))])
@@ -168,9 +173,10 @@ def _export(ready: Prepared, done: Sequence[Loaded], directory: Path) -> None:
     from importlib.metadata import version
 
     from pytest_dynperf.report.aiperf_files import Origin, export
+    from pytest_dynperf.secret import redact_value
     from pytest_dynperf.session.load_once import facts_of
 
-    endpoint = ready.load.endpoint
+    endpoint = redact_value(ready.load.endpoint, _secrets(ready.load.endpoint))
     epoch_ns = time.time_ns() - time.monotonic_ns()
     export(
         [loaded.recording for loaded in done],
@@ -193,6 +199,17 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
 
 
+def _secrets(endpoint: Endpoint | None = None) -> Secrets:
+    from pytest_dynperf.secret import known_secrets
+
+    if endpoint is None:
+        return known_secrets(os.environ, arguments=sys.argv)
+    return known_secrets(os.environ, variables=(endpoint.api_key_variable,), arguments=sys.argv, headers=endpoint.headers)
+
+
 def _print(lines: Iterable[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    from pytest_dynperf.secret import redact
+
+    secrets = _secrets()
+    sys.stdout.write("".join(f"{redact(line, secrets)}\n" for line in lines))
     sys.stdout.flush()

@@ -27,9 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(done.code or 0)
     except DynperfError as error:
         from pytest_dynperf.command.load_meaning import in_options
+        from pytest_dynperf.secret import known_secrets, redact
 
         # Rooms below name what they lack as the plugin's option or the scenario's key.
-        sys.stderr.write(f"dynperf: error: {in_options(str(error))}\n")
+        text = redact(in_options(str(error)), known_secrets(os.environ, arguments=sys.argv))
+        sys.stderr.write(f"dynperf: error: {text}\n")
         code = USAGE
     except KeyboardInterrupt:
         code = INTERRUPTED

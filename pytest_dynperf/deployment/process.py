@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.deployment import reaper
 from pytest_dynperf.deployment.service import INFRASTRUCTURE
 from pytest_dynperf.errors import DeploymentError
+from pytest_dynperf.secret import known_secrets, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,8 +50,10 @@ def start(
     *,
     log_path: Callable[[str], Path],
     before: Callable[[ServiceSpec, Sequence[Running]], None] | None = None,
+    session: str = "",
 ) -> list[Running]:
-    """Start all, in order; standard output and error go to ``log_path(name)``.
+    """Start all, in order; standard output and error go to ``log_path(name)``. Their mark begins with ``session``, so that whoever sweeps
+    up later knows whose they are.
 
     Waits for none, unless ``before`` does: it is called with the next service and those that run already. About 5 ms a service.
     Interrupted or failing in the middle, it stops what it has started.
@@ -58,7 +61,7 @@ def start(
     :raises DeploymentError: when a program cannot be executed, or a directory or file cannot be written.
     """
     running: list[Running] = []
-    mark = secrets.token_hex(16)
+    mark = new_mark(session)
     guard = _start_guard(mark)
     try:
         for spec in specs:
@@ -82,12 +85,12 @@ def incident(running: Sequence[Running]) -> str | None:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log as text, whatever bytes it holds and however large it is."""
+    """The last lines of a log as text, whatever bytes it holds and however large it is; without secrets."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            lines = redact(file.read().decode("utf-8", "replace"), known_secrets(os.environ), cut=True).splitlines()
     except OSError as error:
         return f"  (cannot be read: {error.strerror})"
     printable = ["  " + "".join(c if c.isprintable() else "\ufffd" for c in line.replace("\t", " ")) for line in lines[-_TAIL_LINES:]]
@@ -119,6 +122,11 @@ def _stop_guarded(running: Sequence[Running], guard: subprocess.Popen[bytes], ma
             if guard.stdin is not None:
                 guard.stdin.close()
             guard.wait()
+
+
+def new_mark(session: str) -> str:
+    """What everything that is started together carries: ``<session>-<32 hexadecimal digits>``, without a session the digits alone."""
+    return f"{session}-{secrets.token_hex(16)}".removeprefix("-")
 
 
 def _start_guard(mark: str) -> subprocess.Popen[bytes]:

@@ -200,7 +200,8 @@ class Phase:
         traffic = self.share.traffic
         load = len(self.share.slots) if traffic.arrival.closed else traffic.arrival.mean_rate_per_s or 0.0
         first = self._failed_in_a_row[0]
-        if len(self._failed_in_a_row) >= max(_FEWEST_FAILURES, 2 * load) and first.error is not None:
+        most = traffic.max_failures_in_a_row or max(_FEWEST_FAILURES, 2 * load)
+        if len(self._failed_in_a_row) >= most and first.error is not None:
             count = len(self._failed_in_a_row)
             self.end(f"{count} requests failed in a row; the first, {first.request_id}: {first.error.kind.value}: {first.error.detail}")
 

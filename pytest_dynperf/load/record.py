@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def record_of(
     exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool, secrets: Secrets = NONE
 ) -> RequestRecord:
-    """Parse and judge what was captured; what the server says of an error is kept without ``secrets``. About 30 µs, and what :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk."""
+    """Parse and judge what was captured; what the server says of an error is kept without ``secrets``. About 30 µs, and what
+    :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk.
+    """
     stream = exchange.stream
     content = read_stream(stream.pieces) if stream.status == 200 else StreamContent()
     answer = Answer(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.errors import DynperfError, UnsupportedFaultError
 
 if TYPE_CHECKING:
     from pytest_dynperf.measurement.measurement import Measurement
@@ -47,7 +47,8 @@ class Perf:
     def measure(self) -> Measurement:
         """Deploy what the case needs (or reuse it) and measure R runs.
 
-        What cannot be deployed or reached fails the test here, with the case recorded as invalid.
+        What cannot be deployed or reached fails the test here, with the case recorded as invalid; a fault that what is deployed cannot have
+        skips it.
         """
         __tracebackhide__ = True
         from pytest_dynperf.session.conduct import failed_deployment, measure
@@ -57,6 +58,8 @@ class Perf:
         failed = False
         try:
             self._measured = measure(self.case, conduct)
+        except UnsupportedFaultError as error:
+            pytest.skip(f"{self.case.name}: {error}")
         except DynperfError as error:
             self._measured, failed = failed_deployment(error), True
         finally:
@@ -108,11 +111,12 @@ class Perf:
     def _result(self, judged: Judged) -> CaseResult:
         from pytest_dynperf.report.session_report import CaseResult
         from pytest_dynperf.session.judging import suspicions_of
+        from pytest_dynperf.session.redaction import without_secrets
 
         measured = self._measured
         fresh = judged.confirmation
         command = repeat_command(self._item.nodeid, self.case.platform, self._state)
-        return CaseResult(
+        result = CaseResult(
             case=self.case,
             node_id=self._item.nodeid,
             verdict=judged.verdict,
@@ -130,6 +134,7 @@ class Perf:
             prior_sd=judged.terms.prior_sd,
             duet_possible=judged.terms.duet,
         )
+        return without_secrets(result, self._state.make_settings())
 
 
 def _reason_for(verdict: Verdict) -> str:

@@ -23,6 +23,7 @@ def header_lines(state: State) -> list[str]:
     """Platform, what is measured, where baselines lie; nothing where nothing will be measured."""
     from pytest_dynperf.report.terminal import header
     from pytest_dynperf.session.closing import own_versions
+    from pytest_dynperf.session.redaction import without_secrets
 
     if state.plan is None:
         return []
@@ -32,7 +33,7 @@ def header_lines(state: State) -> list[str]:
     why = f"{state.plan.why}{target}"
     if why != f"--gpu={state.plan.platform.name}":
         lines.append(f"dynperf: {why}")
-    return lines + waiting_lines(state)
+    return without_secrets(lines + waiting_lines(state), settings)
 
 
 def waiting_lines(state: State) -> list[str]:

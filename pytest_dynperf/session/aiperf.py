@@ -19,6 +19,8 @@ from pytest_dynperf.measurement.foreign import SAME, to_run
 from pytest_dynperf.measurement.foreign_recording import computed
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.metrics.objectives import NOTHING_STATED
+from pytest_dynperf.run_directory import redact_file
+from pytest_dynperf.secret import known_secrets
 from pytest_dynperf.session.imported_files import Known, read_runs
 from pytest_dynperf.session.load_once import report_on
 from pytest_dynperf.workload.seed import stream_seed
@@ -116,9 +118,10 @@ def measured_by_aiperf(
             deadline_s=deadline_s,
             progress=progress,
         )
+        [read] = read_runs(summary, Known())
     finally:
         (directory / _HIDDEN).unlink(missing_ok=True)
-    [read] = read_runs(summary, Known())
+        _redact(directory, endpoint)
     foreign = _as_asked(read, name, expectation.objectives)
     return to_run(foreign, name=name, traffic=traffic, expectation=expectation, gpu_count=endpoint.gpu_count, judged=judged), foreign
 
@@ -133,6 +136,13 @@ def _arguments(driver: AiperfDriver, endpoint: Endpoint, traffic: Traffic, *, di
         tokenizer=BUILTIN_TOKENIZER if driver.tokenizer is None else str(driver.tokenizer),
         configuration_file=None if configuration(endpoint, traffic) is None else directory / _HIDDEN,
     )
+
+
+def _redact(directory: Path, endpoint: Endpoint) -> None:
+    """Take secrets out of what AIPerf has written: it keeps its command line, its configuration and what servers say."""
+    secrets = known_secrets(os.environ, variables=(endpoint.api_key_variable,), headers=endpoint.headers)
+    for path in sorted(path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()):
+        redact_file(path, secrets)
 
 
 def _write_hidden(path: Path, text: str) -> None:

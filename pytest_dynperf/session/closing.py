@@ -24,9 +24,11 @@ def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tup
     """
     # Templates and numbers: not for whoever only asks for a version.
     from pytest_dynperf.session.ledger import accept, write_reports
+    from pytest_dynperf.session.redaction import without_secrets
     from pytest_dynperf.verdict.annotate import annotate
 
     report = replace(report, annotations=annotate([(result.case.name, result.verdict) for result in report.results]))
+    report = without_secrets(report, settings)
     trouble: list[str] = []
     try:
         report, unwritten = accept(report, settings)
@@ -38,7 +40,7 @@ def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tup
     except Exception as error:  # noqa: BLE001 - whatever a page stumbles over, the verdicts must still be said
         defect = "" if isinstance(error, DynperfError) else f"{type(error).__name__}, which is a defect, please report it: "
         trouble.append(f"the report was not written: {defect}{error}")
-    return report, tuple(trouble)
+    return report, without_secrets(tuple(trouble), settings)
 
 
 def versions(results: Iterable[CaseResult]) -> dict[str, str]:

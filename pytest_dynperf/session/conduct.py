@@ -20,6 +20,7 @@ from pytest_dynperf.accelerator.nvml import list_gpus
 from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.fault.injection import injected
 from pytest_dynperf.load.run import default_processes, run_load
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.measurement.run import summarise
@@ -34,6 +35,7 @@ from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_f
 from pytest_dynperf.session.layout import cost_of, layout_of
 from pytest_dynperf.session.plan import START_S
 from pytest_dynperf.session.prompts import prompt_source
+from pytest_dynperf.session.redaction import without_secrets
 from pytest_dynperf.session.workload_file import workload_facts
 from pytest_dynperf.telemetry.host import grown, host_counters, stolen_note
 from pytest_dynperf.telemetry.sampler import sampled
@@ -90,6 +92,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     problems: tuple[str, ...] = ()
     while len(runs) < case.traffic.runs and not problems:
         number = len(runs) + 1
+        deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
         name = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
         names.append(name)
         run = one_run(case, conduct, deployment, name=name, number=number)
@@ -112,13 +115,14 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
 
 
 def environment_of(case: Case, deployment: Deployment, settings: Settings) -> Environment:
-    """What is known of a deployment on which ``case`` is measured."""
-    return Environment(
+    """What is known of a deployment on which ``case`` is measured, without secrets."""
+    environment = Environment(
         platform=case.platform,
-        key={**deployment.key, **workload_facts(case)},
+        key={**deployment.key, **workload_facts(case), **({"fault": case.fault.words} if case.fault else {})},
         provenance={**deployment.provenance, **commit_facts(settings.rootdir), **_asked(case)},
         may_be_baseline=not settings.attached or settings.environment_name is not None,
     )
+    return without_secrets(environment, settings)
 
 
 def one_run(
@@ -148,7 +152,8 @@ def one_run(
         root=Path(case.directory),
     )
     before = _counters(deployment)
-    with sampled(endpoint) as sampler:
+    told = progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, ""))
+    with sampled(endpoint) as sampler, injected(case.fault, deployment, instances=case.topology.worker_count) as injection:
         recording = run_load(
             endpoint,
             requests,
@@ -157,12 +162,15 @@ def one_run(
             seed=shape_seed,
             records_path=conduct.run_directory.records(case.suite, case.case_id, name),
             processes=default_processes(case.traffic, os.cpu_count() or 1),
-            progress=progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, "")),
+            progress=injection.watching(told),
             incident=deployment.incident,
         )
         series, notes = sampler.finish()
-    recording = replace(recording, series=series, witness=grown(before, _counters(deployment)))
-    recording = replace(recording, incidents=(*recording.incidents, *absent_witnesses(case, recording)))
+    series, witness = (*series, *injection.series), {**grown(before, _counters(deployment)), **injection.witness}
+    if injection.broken is not None:
+        conduct.deployments.discard()
+    recording = replace(recording, series=series, witness=witness)
+    recording = replace(recording, incidents=(*recording.incidents, *injection.problems, *absent_witnesses(case, recording)))
     run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
     counts = disagreement(recording)
     return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness)))
@@ -174,6 +182,8 @@ def _counters(deployment: Deployment) -> dict[str, float]:
 
 def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
     """Why a plane that the topology names did not take part. A request over NATS is at least one message into the server."""
+    if case.fault is not None and case.fault.target == "nats":
+        return ()  # its counters began anew
     if case.topology.planes != "nats" or recording.incidents or "nats.in_msgs" not in recording.witness:
         return ()
     messages, requests = recording.witness["nats.in_msgs"], len(recording.measured)
@@ -189,7 +199,8 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     settings = conduct.settings
     control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
     terms = terms_for(settings.baselines, measured.environment, duet=control is not None, session_id=settings.session_id)
-    verdict, documents = first_look(case, measured, settings.baselines, terms)
+    # Documents hold the case without secrets, so it is that one that is looked for.
+    verdict, documents = first_look(without_secrets(case, settings), measured, settings.baselines, terms)
     provenance = documents[-1].provenance if documents else {}
     judged = Judged(verdict=verdict, confirmation=None, baseline_provenance=provenance, terms=terms, documents=documents)
     if next_step(verdict, _possible(control)).step is Step.ENOUGH:
