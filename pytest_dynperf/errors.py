@@ -10,6 +10,8 @@
     ├── DeploymentError          a service did not start, did not become ready, or went away
     │   ├── ServiceExited        a service ended although nobody asked it to
     │   └── LeaseHeld            the host is being measured by somebody else
+    ├── FaultError               a fault could not be injected or undone
+    │   └── UnsupportedFaultError  what is deployed cannot be broken that way
     ├── EndpointError            what answers at the URL is not the OpenAI-compatible server that was expected
     ├── BaselineError            a baseline document cannot be read
     └── RunDirectoryError        results cannot be written
@@ -56,6 +58,14 @@ class ServiceExited(DeploymentError):
 
 class LeaseHeld(DeploymentError):
     """Another session measures on this host; names its process and how long it has been going on."""
+
+
+class FaultError(DynperfError):
+    """A fault that was asked for could not be injected, did not happen, or could not be undone; names the service."""
+
+
+class UnsupportedFaultError(FaultError):
+    """What is deployed cannot be broken that way (no container, no such service); says what is needed. A suite skips such a case."""
 
 
 class EndpointError(DynperfError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.metrics import goodput, latency, length, server, steady, throughput
+from pytest_dynperf.metrics import fault, goodput, latency, length, server, steady, throughput
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.metrics.statistic import STATISTICS
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Meaning, MetricDefinition
 
 CATALOGUE: Mapping[str, MetricDefinition] = MappingProxyType(
-    {definition.id: definition for family in (throughput, goodput, steady, latency, length, server) for definition in family.DEFINITIONS}
+    {
+        definition.id: definition
+        for family in (throughput, goodput, steady, latency, length, server, fault)
+        for definition in family.DEFINITIONS
+    }
 )
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType({metric_id: definition.meaning for metric_id, definition in CATALOGUE.items()})

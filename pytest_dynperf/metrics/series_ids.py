@@ -43,3 +43,20 @@ LMCACHE_HIT_TOKENS = "lmcache.hit_tokens"  # counter
 KVBM_MATCHED_TOKENS = "kvbm.matched_tokens"  # counter
 KVBM_OFFLOADED_BLOCKS = "kvbm.offloaded_blocks"  # counter, device → host
 KVBM_ONBOARDED_BLOCKS = "kvbm.onboarded_blocks"  # counter, host → device
+
+# Of GPUs, the driver's own: ``source`` of a series is the UUID, its label ``gpu`` the index.
+GPU_PRESENT = "gpu.present"  # gauge: 1 where the device answered, 0 where it is gone; without readings where nothing could be asked
+GPU_SM_CLOCK = "gpu.sm_clock"  # gauge, Hz
+GPU_MEMORY_CLOCK = "gpu.memory_clock"  # gauge, Hz
+GPU_CLOCK_REASONS = "gpu.clock_reasons"  # gauge, NVML's bit mask of clock event reasons
+GPU_TEMPERATURE = "gpu.temperature"  # gauge, degrees Celsius
+GPU_POWER = "gpu.power"  # gauge, W
+GPU_UTILIZATION = "gpu.utilization"  # gauge, fraction
+GPU_MEMORY_USED = "gpu.memory_used"  # gauge, bytes
+GPU_MEMORY_UNEXPLAINED = "gpu.memory_unexplained"  # gauge, bytes: used, less what the listed processes use; where that is known of all
+GPU_ECC_UNCORRECTED = "gpu.ecc_uncorrected"  # counter
+GPU_XIDS = "gpu.xids"  # counter; label ``xid`` is the code
+GPU_PROCESS = "gpu.process"  # gauge, 1 while it is there; labels ``pid``, ``own`` (yes, no, unknown) and ``name``
+
+FRONTEND_MIGRATIONS = "frontend.migrations"  # counter: requests that went on at another worker
+FAULT_ACTIVE = "fault.active"  # gauge, ours: 1 at the instant before a fault was injected, 0 when it had been undone

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_dynperf.scenario.expectation import Expectation
+    from pytest_dynperf.scenario.fault import Fault
     from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.scenario.traffic import Traffic
 
@@ -16,7 +17,8 @@ class Case:
     """``case_id`` is stable text such as ``agg-isl256-osl32-c4``: what names baselines, selects with ``-k`` and stands in reports.
 
     ``axes`` holds the values that differ within the scenario, by dotted key. ``overrides`` are the ``--dynperf-set`` texts in force.
-    ``directory`` is what relative files of the scenario are relative to; it stands in no file of ours.
+    ``directory`` is what relative files of the scenario are relative to; it stands in no file of ours. ``fault`` is injected into every
+    run, between its first and its last measured request.
     """
 
     suite: str
@@ -29,6 +31,7 @@ class Case:
     axes: tuple[tuple[str, str], ...] = ()
     overrides: tuple[str, ...] = ()
     directory: str = "."
+    fault: Fault | None = None
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """From tables, as TOML gives them, to a checked Layer. Pure: the caller has read the file.
 
-In: the tables ``topology``, ``traffic``, ``axes`` and ``expect``, and where they stand. Out: a Layer, or a ScenarioError that names file,
+In: the tables ``topology``, ``traffic``, ``axes``, ``expect`` and ``fault``, and where they stand. Out: a Layer, or a ScenarioError that names file,
 dotted key, what was found, what is allowed and the nearest known key.
 """
 
@@ -21,7 +21,7 @@ from pytest_dynperf.scenario.scenario import Layer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-LAYER_TABLES = ("topology", "traffic", "axes", "expect")
+LAYER_TABLES = ("topology", "traffic", "axes", "expect", "fault")
 _GATE_FLAGS = {"decisive": True, "required": False, "exact": False}
 """Keys of a gate that are true or false, with their defaults."""
 
@@ -59,7 +59,7 @@ def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "") -> 
     reject_unknown(tables, LAYER_TABLES, where=f"{file}: {prefix}".rstrip(".: "))
     values: dict[str, Value] = {}
     gates: tuple[Gate, ...] = ()
-    for name in ("topology", "traffic", "expect"):
+    for name in ("topology", "traffic", "expect", "fault"):
         table = dict(table_at(tables.get(name, {}), where=f"{file}: {prefix}{name}"))
         if name == "expect" and "gate" in table:
             gates = _read_gates(table.pop("gate"), where=f"{file}: {prefix}expect.gate")
@@ -99,7 +99,7 @@ def _read_axes(table: Mapping[str, object], *, file: str, prefix: str) -> Iterat
         where = f"{file}: {prefix}axes: {name!r}"
         key = find_key(name, where=f"{file}: {prefix}axes")
         if name.startswith("expect."):
-            msg = f"{where}: an axis is a key of topology or traffic"
+            msg = f"{where}: an axis is a key of topology, traffic or fault"
             raise ScenarioError(msg)
         if not isinstance(found, list) or not found:
             msg = f"{where}: found {found!r}, allowed is a list, each item {key.allowed}"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_dynperf.errors import ScenarioError
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation
+from pytest_dynperf.scenario.fault import NOTHING, Fault
+from pytest_dynperf.scenario.fault import flaw as fault_flaw
 from pytest_dynperf.scenario.keys import KEYS, Value, read_list
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.override import apply_override, parse_override
@@ -37,8 +39,9 @@ _ALWAYS_IN_ID = (
     "traffic.arrival.rate_per_s",
     "traffic.arrival.min_rate_per_s",
     "traffic.arrival.max_rate_per_s",
+    "fault.inject",
 )
-_Built = TypeVar("_Built", Topology, Traffic, Expectation)
+_Built = TypeVar("_Built", Topology, Traffic, Expectation, Fault)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def expand(
 ) -> tuple[Case, ...]:
     """Every combination of the axes, in declared order, then grouped so that cases of one deployment follow each other.
 
-    Case ids are ``MODE-islN-oslN-LOAD`` (``c64``, ``poisson-10``), and ``-NAMEVALUE`` for each further axis.
+    Case ids are ``MODE-islN-oslN-LOAD`` (``c64``, ``poisson-10``), ``-NAMEVALUE`` for each further axis, and the fault (``-kill-worker``).
 
     :raises ScenarioError: bad override or environment variable, a required key that nothing sets, no decisive gate, equal case ids.
     """
@@ -107,11 +110,14 @@ def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mappin
     values = merged.values | dict(point)
     topology = _built(Topology, "topology", values)
     traffic = _built(Traffic, "traffic", values)
-    if (problem := flaw(traffic)) is not None:
+    fault = _built(Fault, "fault", values)
+    if (problem := flaw(traffic) or fault_flaw(fault, topology)) is not None:
         msg = f"{scenario.file}, with {platform.file}: {problem}"
         raise ScenarioError(msg)
     parts = [topology.mode, f"isl{traffic.isl}", f"osl{traffic.osl}", traffic.load_name]
     parts += [name.rsplit(".", 1)[-1] + _slug(value) for name, value in point.items() if name not in _ALWAYS_IN_ID]
+    if fault.inject != NOTHING:
+        parts.append(fault.name)
     return Case(
         suite=scenario.suite,
         case_id="-".join(parts),
@@ -123,6 +129,7 @@ def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mappin
         axes=tuple((name, _text(value)) for name, value in point.items()),
         overrides=overrides,
         directory=str(PurePath(scenario.file).parent),
+        fault=None if fault.inject == NOTHING else fault,
     )
 
 

@@ -87,7 +87,8 @@ class Traffic:
 
     ``isl`` includes the chat template. ``requests`` counts the measured requests of one run; ``None`` means max(30, 4 x concurrency) in a
     closed loop, and in an open one what arrives in 30 s, at least 30. ``warmup_requests`` of ``None`` means max(2, concurrency), in an open
-    loop one second of the rate, at least 2 (none for a trace). ``runs`` is R, the number of statistical units of a session.
+    loop one second of the rate, at least 2 (none for a trace). ``max_failures_in_a_row`` ends a run of a server that is down; ``None`` means
+    max(20, 2 x concurrency), in an open loop max(20, two seconds of the rate). ``runs`` is R, the number of statistical units of a session.
     """
 
     isl: int
@@ -101,6 +102,7 @@ class Traffic:
     ignore_eos: bool = True
     request_timeout_s: float = 120.0
     inter_token_timeout_s: float = 30.0
+    max_failures_in_a_row: int | None = None
 
     @property
     def slots(self) -> int:
@@ -143,9 +145,9 @@ class Traffic:
 
     @property
     def workload_hash(self) -> str:
-        """Digest of what is asked; how often it is repeated (``runs``) and the deadlines do not belong to it."""
+        """Digest of what is asked; how often it is repeated (``runs``), the deadlines and when to give up do not belong to it."""
         facts = asdict(self) | {"requests": self.request_count, "warmup_requests": self.warmup_count}
-        for name in ("runs", "request_timeout_s", "inter_token_timeout_s"):
+        for name in ("runs", "request_timeout_s", "inter_token_timeout_s", "max_failures_in_a_row"):
             del facts[name]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 

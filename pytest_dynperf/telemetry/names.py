@@ -64,6 +64,7 @@ DYNAMO = (
     _histogram(ids.FRONTEND_INTER_TOKEN_LATENCY, "dynamo_frontend_inter_token_latency_seconds", _DYNAMO_SEEN),
     _gauge(ids.FRONTEND_REQUESTS_IN_FLIGHT, "dynamo_frontend_inflight_requests", _DYNAMO_SEEN),
     _gauge(ids.FRONTEND_REQUESTS_QUEUED, "dynamo_frontend_queued_requests", _DYNAMO_SEEN),
+    _counter(ids.FRONTEND_MIGRATIONS, "dynamo_frontend_model_migration", _DYNAMO_SEEN),
     _histogram(ids.ROUTER_OVERHEAD, "dynamo_router_overhead_total_ms", _DYNAMO_SEEN, scale=1e-3),
     _histogram(ids.ROUTER_OVERHEAD, "dynamo_routing_overhead_total_ms", f"{_READ}: Dynamo 0.9", scale=1e-3),
     _histogram(ids.ROUTER_HIT_RATE, "dynamo_component_router_kv_hit_rate", _DYNAMO_SEEN),
