@@ -77,7 +77,8 @@ def run_load(
 
     ``requests`` come in order, the turns of a conversation one after the other. ``seed`` decides the schedule of an open loop.
     ``incident`` is polled every 100 ms: text from it stops the run at once (what is in flight ends as CANCELLED) and stands in
-    ``Recording.incidents``. So does a row of max(20, 2 x concurrency) failures (open loop: max(20, two seconds of the rate)), so a server
+    ``Recording.incidents``. So does a row of max(20, 2 x concurrency) failures (open loop: max(20, two seconds of the rate)), or as many as
+    ``traffic.max_failures_in_a_row`` says, so a server
     that is down is not hammered. ``progress`` is called at most twice a second. Both must be quick: with one process they run between the
     events of its loop. Deadlines are applied every 100 ms. ``records_path`` is replaced. Answers are parsed after the phase, failures and
     what does not fit into 256 MiB per process earlier, and written when parsed; on every way out what had ended is written. The garbage

@@ -23,6 +23,7 @@ from pytest_dynperf.plugin.performance import fails
 from pytest_dynperf.quantity import Direction
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.expectation import Expectation
+from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.keys import KEYS, Key
 from pytest_dynperf.scenario.toml_file import _PLATFORM_TYPES, load_scenario
 from pytest_dynperf.scenario.topology import Topology
@@ -135,7 +136,9 @@ def default_of(key: Key) -> object:
     """The default of a key: ``MISSING`` where it is required, ``None`` where it is made from other values."""
     first, *rest = key.name.split(".")
     default: object = next(
-        field.default for field in fields({"topology": Topology, "traffic": Traffic, "expect": Expectation}[first]) if field.name == rest[0]
+        field.default
+        for field in fields({"topology": Topology, "traffic": Traffic, "expect": Expectation, "fault": Fault}[first])
+        if field.name == rest[0]
     )
     return getattr(default, rest[1]) if len(rest) > 1 else default
 
@@ -144,7 +147,7 @@ def test_every_key_of_a_scenario_with_what_is_allowed_and_its_default() -> None:
     table = {
         row[0].strip("`"): row[1:]
         for row in rows(read("scenario.md"))
-        if row[0].strip("`").split(".")[0] in {"topology", "traffic", "expect"}
+        if row[0].strip("`").split(".")[0] in {"topology", "traffic", "expect", "fault"}
     }
     assert set(table) == set(KEYS)
     for name, key in KEYS.items():
