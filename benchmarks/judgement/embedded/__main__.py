@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+from benchmarks.judgement.embedded import less_noise
 from benchmarks.judgement.embedded.count import Counted, counted, table
 from benchmarks.judgement.embedded.step import BASELINE, KINDS, Step, command, finished, read, run, steps
 from benchmarks.judgement.embedded.suite import write_suite
@@ -44,6 +46,11 @@ def _measure(todo: list[Step], state: Path, suite: Path, layout: str) -> None:
         started = time.monotonic()
         session = read(run(step, state, command(step, state, suite, layout=layout)))
         print(f"{session['outcome']}, {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _judged(todo: list[Step], state: Path) -> list[dict[str, Any]]:
+    paths = (finished(step, state) for step in todo if step.kind != BASELINE)
+    return [read(path) for path in paths if path is not None]
 
 
 def _counts(todo: list[Step], state: Path) -> dict[str, Counted]:
@@ -87,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(_counts(todo, state)))
     agree, words = _agreement(todo, state)
     print(f"\n{words}")
+    print(f"\nDifference of two runs, and what is left of its variance:\n\n{less_noise.table(_judged(todo, state))}")
     return status or (0 if agree else 1)
 
 
