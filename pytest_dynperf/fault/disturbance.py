@@ -12,7 +12,7 @@ _PLAIN = ("jitter_s", "times", "paths")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """All at once, on what the server sends, except where it says otherwise. The defaults disturb nothing.
+    """All at once, on what the server sends. The defaults disturb nothing.
 
     Any protocol: ``latency_s`` before each piece, and up to ``jitter_s`` more; ``bytes_per_s``; ``drip_s`` between single bytes; ``refuse``
     resets a connection (HTTP: at a request) unanswered; after so many bytes, HTTP head included, the connection is reset (RST), closed

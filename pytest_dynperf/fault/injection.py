@@ -120,12 +120,12 @@ class Injection:
             if not self._wait():
                 return
             with ExitStack() as healing:
-                healing.callback(lambda: self._stamps_ns.append(time.monotonic_ns()))
                 now_ns = time.monotonic_ns()
                 _break(self.fault, self._service, healing)
-                self._stamps_ns.insert(0, now_ns)
+                self._stamps_ns.append(now_ns)
                 if self.fault.action != "restart":
                     self._over.wait(self.fault.duration_s)
+            self._stamps_ns.append(time.monotonic_ns())
         except (DynperfError, OSError) as error:
             self.problems = (f"the fault ({self.fault.words}) went wrong: {error}",)
 

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, get_args, get_origin, g
 
 from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.scenario.expectation import Expectation
-from pytest_dynperf.scenario.topology import ENGINES, MODES, PLANES, ROUTER_MODES, Topology
+from pytest_dynperf.scenario.fault import FAULTS, Fault
+from pytest_dynperf.scenario.topology import (
+    CONNECTORS,
+    ENGINES,
+    MODES,
+    PLANES,
+    ROUTER_MODES,
+    SERVED_BY,
+    SPECULATION_METHODS,
+    Topology,
+)
 from pytest_dynperf.scenario.traffic import PROCESSES, WORKLOADS, Traffic
 
 if TYPE_CHECKING:
@@ -32,6 +42,7 @@ _POSITIVE = _Bound("greater than 0", lambda value: value > 0)
 _AT_LEAST_0 = _Bound("of at least 0", lambda value: value >= 0)
 _AT_LEAST_1 = _Bound("of at least 1", lambda value: value >= 1)
 _SHARE = _Bound("from 0 to below 1", lambda value: 0 <= value < 1)
+_ROLES = ("worker", "prefill", "decode", "encode")
 _BOUNDS = {
     "topology.block_size": _AT_LEAST_1,
     "traffic.isl": _AT_LEAST_1,
@@ -72,6 +83,11 @@ _BOUNDS = {
     ),
     "traffic.request_timeout_s": _POSITIVE,
     "traffic.inter_token_timeout_s": _POSITIVE,
+    "traffic.max_failures_in_a_row": _AT_LEAST_1,
+    "fault.after_share": _SHARE,
+    "fault.at_s": _AT_LEAST_0,
+    "fault.duration_s": _POSITIVE,
+    "fault.restore_s": _POSITIVE,
     **dict.fromkeys((f"expect.max_{name}_share" for name in ("error", "uncertain", "late")), _SHARE),
     **dict.fromkeys(("expect.min_in_flight_share", "expect.min_rate_share"), _Bound("above 0 and up to 1", lambda value: 0 < value <= 1)),
     "expect.max_send_lag_s": _POSITIVE,
@@ -81,15 +97,30 @@ _BOUNDS = {
         _POSITIVE,
     ),
     **{f"topology.{role}.count": _AT_LEAST_1 for role in ("worker", "prefill", "decode")},
-    **{f"topology.{role}.gpus": _AT_LEAST_0 for role in ("worker", "prefill", "decode")},
+    "topology.encode.count": _AT_LEAST_0,
+    **{f"topology.{role}.gpus": _AT_LEAST_0 for role in _ROLES},
+    **{f"topology.{role}.{kind}_parallel": _AT_LEAST_1 for role in _ROLES for kind in ("tensor", "pipeline", "data", "expert")},
+    "topology.frontends": _AT_LEAST_1,
+    "topology.migration_limit": _AT_LEAST_0,
+    "topology.router.ttl_s": _POSITIVE,
+    "topology.router.overlap_weight": _AT_LEAST_0,
+    "topology.router.temperature": _AT_LEAST_0,
+    "topology.router.active_decode_blocks_threshold": _Bound("above 0 and up to 1", lambda value: 0 < value <= 1),
+    "topology.router.active_prefill_tokens_threshold": _AT_LEAST_1,
+    **{f"topology.kv_cache.{name}": _AT_LEAST_1 for name in ("host_gib", "disk_gib", "chunk_tokens")},
+    **{f"topology.speculation.{name}": _AT_LEAST_1 for name in ("tokens", "lookup_min", "lookup_max")},
 }
 _CHOICES = {
     "topology.engine": ENGINES,
     "topology.mode": MODES,
+    "topology.served_by": SERVED_BY,
     "topology.router_mode": ROUTER_MODES,
     "topology.planes": PLANES,
+    "topology.kv_cache.connector": CONNECTORS,
+    "topology.speculation.method": SPECULATION_METHODS,
     "traffic.arrival.process": PROCESSES,
     "traffic.workload.kind": WORKLOADS,
+    "fault.inject": FAULTS,
 }
 _LARGEST = 1e15
 """Beyond it nothing that is measured here has a meaning; not-a-number and the infinities fall outside as well."""
@@ -145,7 +176,7 @@ def _keys_of(cls: type, prefix: str) -> Iterator[Key]:
 
 KEYS: Mapping[str, Key] = {
     key.name: key
-    for prefix, cls in (("topology", Topology), ("traffic", Traffic), ("expect", Expectation))
+    for prefix, cls in (("topology", Topology), ("traffic", Traffic), ("expect", Expectation), ("fault", Fault))
     for key in _keys_of(cls, prefix)
 }
 TABLES = frozenset(name.rsplit(".", depth)[0] for name in KEYS for depth in range(1, name.count(".") + 1))

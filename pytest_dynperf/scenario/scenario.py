@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """The tables ``topology``, ``traffic``, ``axes``, ``expect`` and ``fault`` of one source, by full dotted key (``topology.worker.count``).
+    """The tables ``topology``, ``traffic``, ``axes``, ``expect`` and ``fault`` of one source, by dotted key (``topology.worker.count``).
 
     ``axis_variables`` maps an axis to the environment variable that replaces its values. Empty ``gates``: this layer leaves them as they
     are. No key stands in both ``values`` and ``axes``.

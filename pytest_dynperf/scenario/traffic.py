@@ -87,8 +87,9 @@ class Traffic:
 
     ``isl`` includes the chat template. ``requests`` counts the measured requests of one run; ``None`` means max(30, 4 x concurrency) in a
     closed loop, and in an open one what arrives in 30 s, at least 30. ``warmup_requests`` of ``None`` means max(2, concurrency), in an open
-    loop one second of the rate, at least 2 (none for a trace). ``max_failures_in_a_row`` ends a run of a server that is down; ``None`` means
-    max(20, 2 x concurrency), in an open loop max(20, two seconds of the rate). ``runs`` is R, the number of statistical units of a session.
+    loop one second of the rate, at least 2 (none for a trace). ``max_failures_in_a_row`` ends a run of a server that is down; ``None``
+    means max(20, 2 x concurrency), in an open loop max(20, two seconds of the rate). ``runs`` is R, the number of statistical units of a
+    session.
     """
 
     isl: int

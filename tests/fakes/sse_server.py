@@ -106,6 +106,7 @@ def sse_server(
     models_body: bytes | None = None,
     models_content_type: str = "application/json",
     tls: ssl.SSLContext | None = None,
+    port: int = 0,
 ) -> Iterator[SseServer]:
     """Serve until the block ends. ``models_body`` replaces what ``/v1/models`` answers (for example with HTML)."""
     server = SseServer(
@@ -120,7 +121,7 @@ def sse_server(
     stop = asyncio.Event()
 
     async def serve() -> None:
-        listening = await asyncio.start_server(lambda reader, writer: _connection(server, reader, writer), "127.0.0.1", 0, ssl=tls)
+        listening = await asyncio.start_server(lambda reader, writer: _connection(server, reader, writer), "127.0.0.1", port, ssl=tls)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         await stop.wait()
@@ -141,6 +142,9 @@ def sse_server(
         loop.call_soon_threadsafe(stop.set)
         running.join(10)
         assert not running.is_alive(), "the fake server did not stop"
+
+
+_HEALTH = b'{"status":"healthy","instances":[{"component":"fake","endpoint":"generate","instance_id":1}]}'
 
 
 async def _connection(server: SseServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,7 +168,7 @@ async def _exchange(server: SseServer, number: int, reader: asyncio.StreamReader
         models = json.dumps({"object": "list", "data": [{"id": server.model, "object": "model"}]}).encode()
         writer.write(_whole(200, server.models_body if server.models_body is not None else models, server.models_content_type))
     elif path.endswith("/health"):
-        writer.write(_whole(200, b'{"status":"healthy"}', "application/json"))
+        writer.write(_whole(200, _HEALTH, "application/json"))
     elif path.endswith("/v1/chat/completions"):
         asked = SeenRequest(path=path, headers=headers, body=json.loads(body), connection=number, in_flight=server.in_flight + 1)
         return await _chat(server, asked, writer)
