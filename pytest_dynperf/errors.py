@@ -12,6 +12,7 @@
     │   └── LeaseHeld            the host is being measured by somebody else
     ├── FaultError               a fault could not be injected or undone
     │   └── UnsupportedFaultError  what is deployed cannot be broken that way
+    ├── CaseTimeout              a case took longer than it may
     ├── EndpointError            what answers at the URL is not the OpenAI-compatible server that was expected
     ├── BaselineError            a baseline document cannot be read
     └── RunDirectoryError        results cannot be written
@@ -66,6 +67,10 @@ class FaultError(DynperfError):
 
 class UnsupportedFaultError(FaultError):
     """What is deployed cannot be broken that way (no container, no such service); says what is needed. A suite skips such a case."""
+
+
+class CaseTimeout(DynperfError):
+    """A case took longer than ``--dynperf-case-timeout`` allows; says what it was doing."""
 
 
 class EndpointError(DynperfError):

@@ -9,9 +9,10 @@ import gzip
 import os
 import re
 import shutil
+import stat
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -39,8 +40,9 @@ def safe_name(text: str) -> str:
     return "_" + name.lstrip(".") if name.startswith(".") or not name else name
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` (text as UTF-8), or leave it as it was.
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``content`` (text as UTF-8), or leave it as it was. Without ``durable`` the disk is not waited for: the file
+    outlives its writer, but perhaps not a power failure; for what is written while something is being measured.
 
     :raises RunDirectoryError: when the directory cannot be written or the disk is full.
     """
@@ -52,7 +54,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except BaseException:
@@ -113,6 +116,26 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def own_directory(directory: Path) -> Path:
+    """``directory``, made if need be with mode 0700, and this user's own: no symbolic link, no other owner. For places whose name anybody can
+    guess.
+
+    :raises RunDirectoryError: when it is not, or cannot be made.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        status = directory.lstat()
+    except OSError as error:
+        msg = f"cannot make {directory}: {error.strerror or error}. Make room, or choose another place (TMPDIR, DYNPERF_LEASE_DIRECTORY)."
+        raise RunDirectoryError(msg) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        msg = f"{directory} is not a directory of this user (uid {os.getuid()}): remove it, or choose another place"
+        raise RunDirectoryError(msg)
+    return directory
+
+
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
     """One session's directory, ``reports/<UTC stamp>-<session id>/``."""
@@ -123,6 +146,11 @@ class RunDirectory:
     def session_json(self) -> Path:
         """The machine-readable result."""
         return self.root / "session.json"
+
+    @property
+    def invocation_json(self) -> Path:
+        """What the session was asked, and by what: so that one that was cut short can go on."""
+        return self.root / "invocation.json"
 
     @property
     def report_html(self) -> Path:

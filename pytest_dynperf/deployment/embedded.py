@@ -38,9 +38,10 @@ def start_embedded(
     log_path: Callable[[str], Path],
     choose_ports: Callable[[int], tuple[int, ...]] = free_ports,
     python: Path | None = None,
+    session: str = "",
 ) -> Deployment:
     """Start ``topology`` and return when a completion has come back: 2 to 5 s on two cores. ``python``: another interpreter than our own
-    for Dynamo's services; etcd and NATS are then those beside it, where it has them.
+    for Dynamo's services; etcd and NATS are then those beside it, where it has them. What is started carries the id of the ``session``.
 
     Services write inside ``directory`` only, and what they wrote there is removed when they are stopped; logs stay at
     ``log_path(service)``. A service that loses its port to somebody else leads to one more attempt with new ports.
@@ -65,7 +66,7 @@ def start_embedded(
     )
     return start_stack(
         topology,
-        launcher=ProcessLauncher(choose_ports),
+        launcher=ProcessLauncher(choose_ports, session=session),
         place=place,
         state=state,
         log_path=log_path,

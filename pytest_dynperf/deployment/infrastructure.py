@@ -117,8 +117,8 @@ class Server:
         self._group.stop()
 
 
-def start_etcd(directory: Path) -> Server:
-    """An etcd that answers, ready after about a second; its log is ``etcd.log`` in ``directory``.
+def start_etcd(directory: Path, session: str = "") -> Server:
+    """An etcd that answers, ready after about a second; its log is ``etcd.log`` in ``directory``. It carries the id of the ``session``.
 
     :raises DeploymentError: when there is no etcd, or it does not become ready within 30 s.
     """
@@ -129,11 +129,11 @@ def start_etcd(directory: Path) -> Server:
         client, peer = free_ports(2)
         return etcd_service(place, client=client, peer=peer)
 
-    return _twice(partial(_start_server, "http", spec, state))
+    return _twice(partial(_start_server, "http", spec, state, session))
 
 
-def start_nats(directory: Path) -> Server:
-    """A NATS with JetStream that answers, ready after 50 ms; its log is ``nats.log`` in ``directory``.
+def start_nats(directory: Path, session: str = "") -> Server:
+    """A NATS with JetStream that answers, ready after 50 ms; its log is ``nats.log`` in ``directory``. It carries the id of the ``session``.
 
     :raises DeploymentError: when there is no nats-server, or it does not become ready within 30 s.
     """
@@ -144,12 +144,12 @@ def start_nats(directory: Path) -> Server:
         client, monitor = free_ports(2)
         return nats_service(place, client=client, monitor=monitor)
 
-    return _twice(partial(_start_server, "nats", spec, state))
+    return _twice(partial(_start_server, "nats", spec, state, session))
 
 
-def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], state: Path) -> Server:
+def _start_server(scheme: str, make_spec: Callable[[], ServiceSpec], state: Path, session: str) -> Server:
     spec = make_spec()
-    group = ProcessLauncher().start([spec], directory=state, log_path=lambda name: state.parent / f"{name}.log")
+    group = ProcessLauncher(session=session).start([spec], directory=state, log_path=lambda name: state.parent / f"{name}.log")
     server = Server(url=f"{scheme}://127.0.0.1:{spec.ports['client']}", _group=group)
     try:
         readiness.wait_services(

@@ -89,12 +89,13 @@ class _Group:
 
 
 class ProcessLauncher:
-    """Starts services as processes of this host. ``choose_ports`` finds ports that are free now."""
+    """Starts services as processes of this host. ``choose_ports`` finds ports that are free now; what is started carries ``session``."""
 
     name = "process"
 
-    def __init__(self, choose_ports: Callable[[int], tuple[int, ...]] = free_ports) -> None:
+    def __init__(self, choose_ports: Callable[[int], tuple[int, ...]] = free_ports, *, session: str = "") -> None:
         self.choose_ports = choose_ports
+        self._session = session
 
     def start(
         self,
@@ -113,7 +114,7 @@ class ProcessLauncher:
                 before(spec, group)
 
         try:
-            group.hold(process.start(specs, log_path=log_path, before=hold))
+            group.hold(process.start(specs, log_path=log_path, before=hold, session=self._session))
         except BaseException:
             group.stop()
             raise

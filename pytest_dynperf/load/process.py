@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_dynperf.load.board import Board, Column, State
@@ -31,6 +32,10 @@ def main(arguments: list[str]) -> int:
 
     def orphaned() -> None:
         shutil.rmtree(workplace.root, ignore_errors=True)  # nobody else is left to do it
+        parent = workplace.root.parent
+        if parent.name.startswith("dynperf-"):  # the session's own directory, once it is empty
+            with suppress(OSError):
+                parent.rmdir()
         os._exit(1)
 
     async def agree() -> int:

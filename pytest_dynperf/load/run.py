@@ -23,6 +23,7 @@ from pytest_dynperf.load.supervision import Crew
 from pytest_dynperf.load.supply import Prepared
 from pytest_dynperf.load.transport import tls_context
 from pytest_dynperf.observation.record_file import encode
+from pytest_dynperf.run_directory import own_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ def run_load(
     processes: int = 1,
     progress: Callable[[Progress], None] | None = None,
     incident: Callable[[], str | None] | None = None,
+    temporary: Path | None = None,
 ) -> Recording:
     """One run: warm-up, then ``traffic.request_count`` measured requests, and load until the last of them has ended.
 
@@ -85,7 +87,8 @@ def run_load(
     collector rests during the run. A failed request raises nothing: it is a record with an ``error``.
 
     ``processes`` beyond the concurrency, or what an open loop may have in flight, are not used; failures in a row are counted in each. A
-    load process that dies or hangs ends the run with an incident that names it.
+    load process that dies or hangs ends the run with an incident that names it. What they share lies below ``temporary``, by default where
+    temporary files lie.
 
     :raises EndpointError: when the base URL cannot be asked.
     :raises UsageError: when a header or the body cannot be sent as configured, or more files would have to be open than the kernel allows.
@@ -106,7 +109,17 @@ def run_load(
     with _record_file(records_path) as sink:
         if processes == 1:
             return _alone(endpoint, traffic, work, run=run, sink=sink, progress=progress, incident=incident)
-        return _together(endpoint, traffic, work, run=run, sink=sink, progress=progress, incident=incident, processes=processes)
+        return _together(
+            endpoint,
+            traffic,
+            work,
+            run=run,
+            sink=sink,
+            progress=progress,
+            incident=incident,
+            processes=processes,
+            temporary=temporary,
+        )
 
 
 def _alone(
@@ -153,13 +166,14 @@ def _together(
     progress: Callable[[Progress], None] | None,
     incident: Callable[[], str | None] | None,
     processes: int,
+    temporary: Path | None,
 ) -> Recording:
     ready, shares = _dealt(endpoint, traffic, work, run=run, processes=processes)
     # Several times what a process needs until the parent looks again; matters for the end of the phase alone, all else is ready.
     spare = 2 * traffic.slots if traffic.arrival.closed else math.ceil(traffic.arrival.mean_rate_per_s or 0.0)
     more = ((_owner(number, traffic, processes), unit) for number, unit in zip(count(len(work.ready)), work.more))
     with (
-        tempfile.TemporaryDirectory(prefix="dynperf-load-") as root,
+        tempfile.TemporaryDirectory(prefix="dynperf-load-", dir=temporary and own_directory(temporary)) as root,
         Crew(Path(root), shares, ready, more, ahead=_FEWEST_AHEAD + math.ceil(spare / processes)) as crew,
     ):
         started_ns = monotonic_ns()

@@ -13,7 +13,7 @@ import pytest
 from pytest_dynperf.plugin.fixtures import dynamo_deployment, dynamo_endpoint, dynamo_topology, etcd_server, nats_server, perf
 from pytest_dynperf.plugin.options import add_options
 from pytest_dynperf.plugin.performance import Perf
-from pytest_dynperf.plugin.recorder import Recorder
+from pytest_dynperf.plugin.recorder import Interrupted, Recorder
 from pytest_dynperf.plugin.state import STATE, create
 
 if TYPE_CHECKING:
@@ -27,15 +27,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """``--dynperf-resume`` takes its value after ``=`` alone."""
+    if "--dynperf-resume" in args:
+        from pytest_dynperf.plugin.resumption import lone_option
+
+        lone_option(args)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the (empty) state; check early what was asked for by name."""
     state = config.stash[STATE] = create(config)
+    config.pluginmanager.register(Interrupted(state), "dynperf-interrupted")
     if config.getoption("dynperf_plan"):
         from pytest_dynperf.plugin.distribution import single_process
 
         single_process(config)
     if state.xdist_worker is not None:
         return
+    if state.part > 1 and not config.getoption("dynperf_plan"):
+        from pytest_dynperf.plugin.resumption import take_over
+
+        take_over(state)
     config.pluginmanager.register(Recorder(state), "dynperf-recorder")
     if getattr(config.option, "tx", None):  # pytest-xdist is here, and asked for
         from pytest_dynperf.plugin.distribution import register_controller
@@ -124,3 +137,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Whatever happened: nothing is left running."""
     if STATE in config.stash:
         config.stash[STATE].close()
+        config.stash[STATE].let_session_go()

@@ -88,6 +88,7 @@ def complete_plan(state: State, session: pytest.Session) -> None:
     """
     from pytest_dynperf.plugin import summary
     from pytest_dynperf.plugin.distribution import report_plan
+    from pytest_dynperf.plugin.resumption import read_earlier
     from pytest_dynperf.session.plan import Plan, duplicates
 
     cases = cases_in(session.items)
@@ -103,10 +104,10 @@ def complete_plan(state: State, session: pytest.Session) -> None:
     if session.config.getoption("dynperf_plan") or session.config.getoption("collectonly"):
         return
     if state.xdist_worker is not None:
-        report_plan(state, cases, summary.header_lines(state))
+        read_earlier(state)
+        report_plan(state, cases, summary.header_lines(state), platform.name)
         return
-    summary.prepare(state)
-    state.the_ledger().planned.update(state.node_ids.values())
+    summary.prepare(state, platform.name)
 
 
 def print_plan(state: State) -> None:

@@ -1,22 +1,23 @@
 """pytest-xdist: who is controller, what crosses between the processes, and how.
 
 Down: identity and an exchange directory in ``workerinput``. Up: results ride on test reports, which reach the controller even when the
-xdist worker crashes later; plans and live lines go through the exchange directory.
+xdist worker crashes later; plans and live lines go through the exchange directory. There each worker also makes a pipe whose other end the
+controller holds: when it ends, the worker stops what it has started.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.plugin.interruption import Leash, Watch
 from pytest_dynperf.plugin.live import Relay, write_line
 from pytest_dynperf.plugin.state import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pytest
 
@@ -29,8 +30,9 @@ class Controller:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._exchange = Path(tempfile.gettempdir()) / f"dynperf-{state.identity['session_id']}"
+        self._exchange = state.temporary
         self._relay = Relay(state.config, self._exchange)
+        self._leash = Leash()
 
     def pytest_configure_node(self, node: object) -> None:
         """Tell an xdist worker which session it belongs to."""
@@ -40,18 +42,24 @@ class Controller:
         """The first xdist worker that has collected says what the session will measure; all of them collect the same."""
         from pytest_dynperf.plugin.summary import announce
 
-        path = self._exchange / f"{node.gateway.id}.plan"  # type: ignore[attr-defined]
+        worker: str = node.gateway.id  # type: ignore[attr-defined]
+        self._leash.hold(pipe_of(self._exchange, worker))
+        path = self._exchange / f"{worker}.plan"
         if not path.is_file() or self._state.node_ids:
             return
         plan = json.loads(path.read_text())
-        announce(self._state, plan["header"])
         self._state.node_ids = plan["node_ids"]
         self._state.axis_variables = plan["axis_variables"]
-        self._state.the_ledger().planned.update(plan["node_ids"].values())
+        announce(self._state, plan["platform"], plan["header"])
         self._relay.start()
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The xdist workers stop now, not when xdist loses its patience."""
+        self._leash.let_go()
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
+        self._leash.let_go()
         self._relay.stop()
         shutil.rmtree(self._exchange, ignore_errors=True)
 
@@ -61,14 +69,25 @@ def register_controller(config: pytest.Config) -> None:
     config.pluginmanager.register(Controller(config.stash[STATE]), "dynperf-controller")
 
 
-def report_plan(state: State, cases: Mapping[str, Case], header: list[str]) -> None:
+def report_plan(state: State, cases: Mapping[str, Case], header: list[str], platform: str) -> None:
     """In an xdist worker: hand the controller what this session will measure."""
+    from pytest_dynperf.run_directory import own_directory
+
     assert state.exchange is not None
+    assert state.xdist_worker is not None
+    state.hold_session()
+    own_directory(state.exchange)
+    state.watch = Watch(pipe_of(state.exchange, state.xdist_worker))
     node_ids = {node_id: case.name for node_id, case in cases.items()}
     write_line(
         state.exchange / f"{state.xdist_worker}.plan",
-        json.dumps({"node_ids": node_ids, "header": header, "axis_variables": state.axis_variables}),
+        json.dumps({"node_ids": node_ids, "header": header, "axis_variables": state.axis_variables, "platform": platform}),
     )
+
+
+def pipe_of(exchange: Path, xdist_worker: str) -> Path:
+    """Where an xdist worker makes its pipe."""
+    return exchange / f"{xdist_worker}.pipe"
 
 
 def single_process(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.deployment.infrastructure import Server
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.plugin.state import State
     from pytest_dynperf.scenario.topology import Topology
 
 
@@ -61,24 +62,25 @@ def dynamo_endpoint(dynamo_deployment: Deployment) -> Endpoint:
 
 
 @pytest.fixture(scope="session")
-def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def etcd_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an etcd server of its own, for the whole session."""
     from pytest_dynperf.deployment.infrastructure import start_etcd
 
-    yield from _standalone(start_etcd, tmp_path_factory.mktemp("etcd"))
+    yield from _standalone(start_etcd, tmp_path_factory.mktemp("etcd"), request.config.stash[STATE])
 
 
 @pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def nats_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a NATS server with JetStream of its own, for the whole session."""
     from pytest_dynperf.deployment.infrastructure import start_nats
 
-    yield from _standalone(start_nats, tmp_path_factory.mktemp("nats"))
+    yield from _standalone(start_nats, tmp_path_factory.mktemp("nats"), request.config.stash[STATE])
 
 
-def _standalone(start: Callable[[Path], Server], directory: Path) -> Iterator[str]:
+def _standalone(start: Callable[[Path, str], Server], directory: Path, state: State) -> Iterator[str]:
     try:
-        server = start(directory)
+        state.hold_session()
+        server = start(directory, state.identity["session_id"])
     except DynperfError as error:
         pytest.fail(str(error), pytrace=False)
     try:

@@ -259,7 +259,14 @@ def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
 
 
 def session_identity(config: pytest.Config) -> dict[str, str]:
-    """Session id, UTC stamp and seed: made once, by the controller, and handed to every xdist worker."""
+    """Session id, UTC stamp and seed: made once, by the controller, and handed to every xdist worker.
+
+    :raises pytest.UsageError: when ``--dynperf-resume`` asks for a session that cannot go on.
+    """
+    if (asked := config.getoption("dynperf_resume")) is not None:
+        from pytest_dynperf.plugin.resumption import resumed_identity
+
+        return resumed_identity(config, asked, reports=_directory(config, "reports"))
     seed = _number(config, "seed", int)
     return {
         "session_id": secrets.token_hex(4),
@@ -267,6 +274,12 @@ def session_identity(config: pytest.Config) -> dict[str, str]:
         "seed": str(int(seed) if seed is not None else secrets.randbits(31)),
         "command": "pytest " + shlex.join(config.invocation_params.args),
     }
+
+
+def asked_seed(config: pytest.Config) -> int | None:
+    """``--dynperf-seed``, where it was given."""
+    seed = _number(config, "seed", int)
+    return None if seed is None else int(seed)
 
 
 def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Settings:

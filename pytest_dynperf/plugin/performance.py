@@ -33,6 +33,7 @@ class Perf:
         self._item = item
         self._measured: Measured | None = None
         self._verdict: Verdict | None = None
+        self._earlier: CaseResult | None = None
         self._begun_s = 0.0
 
     @property
@@ -52,9 +53,13 @@ class Perf:
         """
         __tracebackhide__ = True
         from pytest_dynperf.session.conduct import failed_deployment, measure
+        from pytest_dynperf.session.plan import case_limit_s
 
         self._begun_s = time.monotonic()
+        if (earlier := self._state.earlier(self.case)) is not None:
+            return self._measured_before(earlier)
         conduct = self._state.the_conduct()
+        conduct.deadline.begin(case_limit_s(self.case, self._state.make_settings()))
         failed = False
         try:
             self._measured = measure(self.case, conduct)
@@ -74,23 +79,43 @@ class Perf:
         """
         __tracebackhide__ = True
         from pytest_dynperf.session.baselines import waived
-        from pytest_dynperf.session.conduct import check
+        from pytest_dynperf.session.conduct import check, in_time
+        from pytest_dynperf.session.judging import Judged
 
         if self._measured is None:
             pytest.fail(f"{self.case.name}: perf.check() was called before perf.measure()", pytrace=False)
-        try:
-            judged = check(self.case, self._measured, self._state.the_conduct())
-        finally:
-            self._clear_live_line()
-        judged = replace(judged, verdict=waived(judged.verdict, self.case, self._state.make_settings()))
+        if self._earlier is None:
+            conduct = self._state.the_conduct()
+            try:
+                judged = in_time(check(self.case, self._measured, conduct), self.case, conduct)
+            finally:
+                conduct.deadline.end()
+                self._clear_live_line()
+            judged = replace(judged, verdict=waived(judged.verdict, self.case, self._state.make_settings()))
+            result = self._result(judged)
+        else:
+            judged = Judged(verdict=self._earlier.verdict, confirmation=None, baseline_provenance={})
+            result = replace(self._earlier, node_id=self._item.nodeid)
         self._verdict = judged.verdict
-        result = self._result(judged)
         self._record(result)
         if fails(judged.verdict, strict=self._state.make_settings().strict):
             from pytest_dynperf.report.terminal import failure_text
 
             pytest.fail(failure_text(result, run_directory=str(self._state.make_settings().run_directory)), pytrace=False)
         return judged.verdict
+
+    def _measured_before(self, earlier: CaseResult) -> Measurement:
+        """An earlier part of the session has measured the case: its result stands, and fails the test again where it failed."""
+        __tracebackhide__ = True
+        from pytest_dynperf.measurement.measurement import Measurement
+        from pytest_dynperf.session.judging import Measured
+
+        self._earlier = earlier
+        measurement = earlier.measurement or Measurement(runs=(), problems=earlier.verdict.reasons)
+        self._measured = Measured(measurement=measurement, environment=earlier.environment, records=earlier.records, logs=earlier.logs)
+        if earlier.measurement is None:
+            self.check()
+        return measurement
 
     def give_up(self, reason: str) -> None:
         """Record the case as invalid because the test never asked for a verdict."""
@@ -133,6 +158,7 @@ class Perf:
             suspicions=suspicions_of(judged, measured),
             prior_sd=judged.terms.prior_sd,
             duet_possible=judged.terms.duet,
+            part=self._state.part,
         )
         return without_secrets(result, self._state.make_settings())
 

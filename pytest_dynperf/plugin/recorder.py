@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import SessionReport
 
 
+class Interrupted:
+    """In every process: Ctrl-C, or a signal that became one, ends what runs before anybody says a word about it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Give no service the time to end by itself: pytest-xdist gives its workers seconds."""
+        self._state.close(at_once=True)
+
+
 class Recorder:
     """Collects fragments as tests finish, and writes when the session does."""
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import threading
-from contextlib import contextmanager
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dynperf.plugin import interruption
 from pytest_dynperf.plugin.options import make_settings, requested_platform, session_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-    from types import FrameType
 
+    from pytest_dynperf.deployment.session_lock import SessionLock
     from pytest_dynperf.plugin.live import Live
+    from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.platform import Platform
     from pytest_dynperf.session.conduct import Conduct
@@ -33,11 +33,21 @@ class State:
     config: pytest.Config
     identity: Mapping[str, str]
     xdist_worker: str | None
-    exchange: Path | None = None
-    """Directory through which xdist workers tell the controller what they plan and do; ``None`` without xdist."""
+    temporary: Path
+    """Directory for what the session writes while it runs, made when something is measured; under xdist the controller and its workers meet
+    there. Its name says whose it is, so that whoever finds the session dead can remove it."""
     settings: Settings | None = None
     waiting: str | None = None
     """Whom a session that was told to wait waits for, for the header."""
+    swept: str | None = None
+    """What dead sessions had left and this one has removed, for the header."""
+    lock: SessionLock | None = None
+    watch: interruption.Watch | None = None
+    """An xdist worker's eye on its controller."""
+    before: SessionReport | None = None
+    """The session as it was when it was cut short, where this invocation goes on with it."""
+    written: int | None = None
+    """How many results the unfinished session.json tells of; ``None`` where none is kept."""
     misuse: pytest.UsageError | None = None
     """An option without meaning, found while tests were collected: raised once they are, where pytest prints its text and returns 4."""
     platforms: dict[Path, tuple[Platform, str]] = field(default_factory=dict)
@@ -57,6 +67,21 @@ class State:
     def xdist_workers(self) -> int:
         """How many processes measure in this invocation."""
         return int(getattr(self.config, "workerinput", {}).get("workercount", 1))
+
+    @property
+    def exchange(self) -> Path | None:
+        """Directory through which xdist workers tell the controller what they plan and do; ``None`` without xdist."""
+        return self.temporary if self.xdist_worker is not None else None
+
+    @property
+    def part(self) -> int:
+        """Which part of the session this invocation is: 1, and one more each time that it was gone on with."""
+        return int(self.identity.get("part", "1"))
+
+    def earlier(self, case: Case) -> CaseResult | None:
+        """What an earlier part of the session has found out about ``case``."""
+        results = () if self.before is None else self.before.results
+        return next((result for result in results if result.case.name == case.name), None)
 
     @property
     def axis_assignments(self) -> str:
@@ -87,21 +112,67 @@ class State:
             from pytest_dynperf.run_directory import RunDirectory
             from pytest_dynperf.session.budget import Budget
             from pytest_dynperf.session.conduct import Conduct
+            from pytest_dynperf.session.deadline import CaseDeadline
             from pytest_dynperf.session.deployments import Deployments
 
             settings = self.make_settings()
+            self.hold_session()
             run_directory = RunDirectory(settings.run_directory)
             self.live = Live(self.config, self.exchange, self.xdist_worker)
+            if self.swept is not None and self.plan is None:  # no header will say it
+                self.live.say(self.swept)
             prefix = f"{self.xdist_worker}-" if self.xdist_worker else ""
+            prefix += f"part{self.part}-" if self.part > 1 else ""
+            deadline = CaseDeadline()
             self.conduct = Conduct(
                 settings=settings,
                 run_directory=run_directory,
-                deployments=Deployments(settings, run_directory, self.live.say, prefix),
+                deployments=Deployments(settings, run_directory, self.live.say, prefix, deadline=deadline),
                 progress=self.live.progress,
                 budget=Budget(None if settings.budget_s is None else settings.budget_s / self.xdist_workers),
+                temporary=self.temporary,
+                deadline=deadline,
             )
-            _stop_on_signals(self)
         return self.conduct
+
+    def hold_session(self) -> None:
+        """Say to other sessions of this host that this one lives, for as long as this process does, once what dead ones left is removed.
+
+        Under xdist the controller sweeps up, before anything is started, and its workers only where it plans nothing.
+
+        :raises DynperfError: when the directory for locks is not this user's own, or cannot be written.
+        """
+        if self.lock is not None:
+            return
+        from pytest_dynperf.deployment.lease import default_directory
+        from pytest_dynperf.deployment.session_lock import Trace, boot_id, hold_session
+        from pytest_dynperf.deployment.sweep import sweep, swept_line
+        from pytest_dynperf.deployment.sweep_engine import local_engine
+
+        settings = self.make_settings()
+        directory = default_directory()
+        if self.xdist_worker is None or self.plan is None:
+            engine = local_engine()
+            try:
+                self.swept = swept_line(sweep(directory, engine))
+            finally:
+                if engine is not None:
+                    engine.close()
+        trace = Trace(
+            session_id=settings.session_id, boot=boot_id(), temporary=self.temporary.absolute(), run_directory=settings.run_directory
+        )
+        self.lock = hold_session(trace, directory)
+        interruption.stop_on_signals(self)
+
+    def let_session_go(self) -> None:
+        """Nothing of this process is left; where it is the last one of the session, nothing of the session: its temporary files neither."""
+        if self.watch is not None:
+            self.watch.close()
+        lock, self.lock = self.lock, None
+        if lock is None:
+            return
+        if lock.release():
+            shutil.rmtree(self.temporary, ignore_errors=True)
 
     def platform_for(self, scenario: Path) -> tuple[Platform, str]:
         """The platform that ``--gpu`` picks for a scenario, and why.
@@ -128,53 +199,34 @@ class State:
             self.platforms[directory] = select_platform(requested, found, known, attached=attached)
         return self.platforms[directory]
 
-    def close(self) -> None:
-        """Stop the deployment and release the host; a Ctrl-C while this goes on does not interrupt it (it is bounded to seconds)."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Stop the deployment and release the host, for good; a Ctrl-C while this goes on does not interrupt it (it is bounded to seconds).
+        ``at_once`` gives no service the time to end by itself.
+        """
         if self.conduct is not None:
-            with _interrupts_ignored():
-                self.conduct.deployments.close()
+            with interruption.ignored():
+                self.conduct.deployments.close(at_once=at_once)
 
     def close_unless(self, case: Case | None) -> None:
-        """Stop the deployment if the next case does not use it."""
+        """Stop the deployment if the next case does not use it. An interrupt while this goes on counts when it is done."""
         if self.conduct is not None and not self.conduct.deployments.keeps(None if case is None else case.topology):
-            self.close()
+            with interruption.deferred():
+                self.conduct.deployments.close()
 
 
 STATE = pytest.StashKey[State]()
 
 
 def create(config: pytest.Config) -> State:
-    """The state of this process, from the controller's word where there is one."""
+    """The state of this process, from the controller's word where there is one.
+
+    :raises pytest.UsageError: when ``--dynperf-resume`` asks for a session that cannot go on.
+    """
+    import tempfile
     from pathlib import Path
 
     given: dict[str, str] | None = getattr(config, "workerinput", {}).get("dynperf")
     if given is None:
-        return State(config, session_identity(config), None)
+        identity = session_identity(config)
+        return State(config, identity, None, Path(tempfile.gettempdir()) / f"dynperf-{identity['session_id']}")
     return State(config, given, config.workerinput["workerid"], Path(given["exchange"]))  # type: ignore[attr-defined]
-
-
-def _stop_on_signals(state: State) -> None:
-    """pytest leaves SIGTERM and SIGHUP to their default, which ends Python without a chance to stop anything."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        state.received_signal = signal.Signals(number).name
-        raise KeyboardInterrupt(state.received_signal)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, interrupt)
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.errors import DynperfError, RunDirectoryError
+from pytest_dynperf.plugin.interruption import ignored
 from pytest_dynperf.plugin.performance import FRAGMENT
 
 if TYPE_CHECKING:
@@ -33,35 +34,47 @@ def header_lines(state: State) -> list[str]:
     why = f"{state.plan.why}{target}"
     if why != f"--gpu={state.plan.platform.name}":
         lines.append(f"dynperf: {why}")
-    return without_secrets(lines + waiting_lines(state), settings)
+    return without_secrets(lines + opening_lines(state), settings)
 
 
-def waiting_lines(state: State) -> list[str]:
-    """Whom this session waits for before it measures: in a log nothing else would be said for minutes."""
-    return [] if state.waiting is None else [f"dynperf: {state.waiting}"]
+def opening_lines(state: State) -> list[str]:
+    """What only the process knows that opens the session: what it has swept up, that the session goes on, and whom it waits for before it
+    measures: in a log nothing else would be said for minutes.
+    """
+    found = (state.swept, _going_on(state), state.waiting)
+    return [f"dynperf: {text}" for text in found if text is not None]
 
 
-def announce(state: State, lines: Iterable[str]) -> None:
+def _going_on(state: State) -> str | None:
+    before = state.before
+    if before is None or state.ledger is None:
+        return None
+    done, missing = len(before.results), len(state.ledger.missing)
+    return f"going on with session {before.session_id}: {done} of {done + missing} cases were measured before"
+
+
+def announce(state: State, platform: str, lines: Iterable[str]) -> None:
     """In the controller: prove that results can be written, and print the header that a worker made.
 
     :raises pytest.exit.Exception: with exit code 4 when the report directory cannot be written.
     """
     try:
-        prepare(state)
+        prepare(state, platform)
     except pytest.UsageError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     if state.config.get_verbosity() >= 0:
         writer = state.config.get_terminal_writer()
-        for line in (*lines, *waiting_lines(state)):
+        for line in (*lines, *opening_lines(state)):
             writer.line(line)
 
 
-def prepare(state: State) -> None:
-    """Find out now, not after hours, that the results could not be kept.
+def prepare(state: State, platform: str) -> None:
+    """Find out now, not after hours, that the results could not be kept; remove what dead sessions have left; and keep what this one is asked.
 
-    :raises pytest.UsageError: when the report directory cannot be written, another session measures on this
-        host, waivers cannot be read, or baselines were asked for from a dirty tree.
+    :raises pytest.UsageError: when the report directory cannot be written, another session measures on this host, waivers cannot be read,
+        baselines were asked for from a dirty tree, or a session that is to go on is not the same.
     """
+    from pytest_dynperf.plugin.resumption import begin
     from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.session.deployments import check_host_is_free
@@ -75,6 +88,7 @@ def prepare(state: State) -> None:
         msg = f"{error} (--dynperf-reports=DIR)"
         raise pytest.UsageError(msg) from None
     try:
+        state.hold_session()  # before the host is asked for: what a dead session has left may hold it
         state.waiting = check_host_is_free(settings)
         read_waivers(waivers_path(settings.baselines))
     except DynperfError as error:
@@ -88,6 +102,29 @@ def prepare(state: State) -> None:
                 "so a baseline could not say what it measured: commit first"
             )
             raise pytest.UsageError(msg)
+    planned = set(state.node_ids.values())
+    try:
+        begin(state, platform, planned)
+    except DynperfError as error:
+        raise pytest.UsageError(str(error)) from None
+    state.the_ledger().planned.update(planned)
+    keep_unfinished(state)
+
+
+def keep_unfinished(state: State) -> None:
+    """Have session.json say what has finished by now."""
+    from pytest_dynperf.session.unfinished import write_unfinished
+
+    results = len(state.the_ledger().results)
+    if not state.the_ledger().planned or state.written == results:
+        return
+    state.written = results
+    try:
+        write_unfinished(_session_report(state), state.make_settings())
+    except RunDirectoryError as error:
+        text = f"session.json does not tell what has finished: {error}"
+        if text not in state.trouble:
+            state.trouble.append(text)
 
 
 def take_fragment(state: State, report: pytest.TestReport) -> None:
@@ -97,6 +134,7 @@ def take_fragment(state: State, report: pytest.TestReport) -> None:
     for name, value in report.user_properties:
         if name == FRAGMENT:
             state.the_ledger().add(decode_result(json.loads(str(value))))
+    keep_unfinished(state)
 
 
 def take_skip(state: State, report: pytest.TestReport) -> None:
@@ -109,11 +147,17 @@ def take_skip(state: State, report: pytest.TestReport) -> None:
 def finish(state: State, session: pytest.Session) -> SessionReport | None:
     """Accept what may be accepted, write the reports, and make the exit status of a red or incomplete session say so."""
     from pytest_dynperf.session.closing import close, red
+    from pytest_dynperf.session.unfinished import remove_unfinished
 
-    if state.ledger is None or not (state.ledger.planned or state.ledger.results):
+    if state.ledger is None:
+        return None
+    if not (state.ledger.planned or state.ledger.results):
+        if state.written is not None:
+            remove_unfinished(state.make_settings())
         return None
     settings = state.make_settings()
-    report, trouble = close(_session_report(state), settings)
+    with ignored():  # a few seconds: whoever accepts a baseline must also get to say that the session is complete
+        report, trouble = close(_session_report(state), settings)
     state.trouble += trouble
     failed = red(report, strict=settings.strict)  # also where a rerun passed afterwards
     if session.exitstatus == pytest.ExitCode.OK and (failed or state.trouble):
@@ -127,6 +171,7 @@ def _session_report(state: State) -> SessionReport:
 
     settings = state.make_settings()
     ledger = state.the_ledger()
+    before = state.before
     order = {name: position for position, name in enumerate(state.node_ids.values())}
     results = tuple(ledger.results[name] for name in sorted(ledger.results, key=lambda name: order.get(name, len(order))))
     platforms = {result.case.platform for result in results}
@@ -141,7 +186,8 @@ def _session_report(state: State) -> SessionReport:
         missing=ledger.missing,
         interrupted=ledger.interrupted,
         versions=versions(results) | {"pytest": pytest.__version__},
-        duration_s=time.monotonic() - state.started_s,
+        duration_s=time.monotonic() - state.started_s + (0.0 if before is None else before.duration_s),
+        resumed=() if before is None else before.resumed,
         baseline_directory=str(settings.baselines),
         run_directory=str(settings.run_directory),
     )

@@ -55,6 +55,7 @@ def encode_session(report: SessionReport) -> dict[str, object]:
         "complete": report.complete,
         "interrupted": report.interrupted,
         "missing": list(report.missing),
+        "resumed": list(report.resumed),
         "outcome": max(tally).text if tally else None,
         "counts": {outcome.text: number for outcome, number in tally.items()},
         "versions": dict(sorted(report.versions.items())),
@@ -95,6 +96,7 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
         simulated=take(encoded, "simulated", bool),
         results=tuple(_decode_named(case, meanings) for case in take_all(encoded, "cases", dict)),
         missing=take_all(encoded, "missing", str),
+        resumed=take_all(encoded, "resumed", str) if "resumed" in encoded else (),
         interrupted=take_optional(encoded, "interrupted", str),
         versions=take_map(encoded, "versions", str),
         duration_s=take(encoded, "duration_s", float),
@@ -122,6 +124,7 @@ def _encode_withheld(result: CaseResult) -> dict[str, object]:
         "schema": SCHEMA,
         **encode_case(result.case),
         "node_id": result.node_id,
+        "part": result.part,
         "environment": _encode_environment(result.environment),
         "baseline_provenance": dict(sorted(result.baseline_provenance.items())),
         "prior_sd": dict(sorted(result.prior_sd.items())),
@@ -190,6 +193,7 @@ def _decode_result(encoded: Mapping[str, object], meanings: Mapping[str, Meaning
         suspicions=tuple(decode_suspicion(entry) for entry in take_all(encoded, "suspicions", dict)),
         prior_sd=take_map(encoded, "prior_sd", float),
         duet_possible=take(encoded, "duet_possible", bool),
+        part=take(encoded, "part", int) if "part" in encoded else 1,
     )
 
 

@@ -26,7 +26,8 @@ class CaseResult:
     paths relative to the run directory. ``meanings`` of metrics, by id: what the file states where the result was read from one, and those
     of extensions; the catalogue stands behind it. ``duet`` holds the pairs where a control decided. ``suspicions`` of a regression, the
     strongest first. ``prior_sd`` and ``duet_possible`` are the terms that the case was judged on (``verdict.terms``): priors pooled over
-    the platform's own history, by metric id, and whether a control could have run.
+    the platform's own history, by metric id, and whether a control could have run. ``part`` of the session in which it was measured: 1, and
+    one more each time that a session that was cut short went on.
     """
 
     case: Case
@@ -47,13 +48,15 @@ class CaseResult:
     suspicions: tuple[Suspicion, ...] = ()
     prior_sd: Mapping[str, float] = field(default_factory=dict)
     duet_possible: bool = False
+    part: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReport:
     """One invocation. ``missing`` lists the cases that were collected and not reported: such a session is incomplete. ``interrupted`` says
     by what it was cut short. ``seed`` makes the prompts again. ``accepted`` lists baseline files that were written (or would be, in a dry
-    run), ``refused`` why one was not.
+    run), ``refused`` why one was not. ``resumed`` are the UTC stamps at which a session that was cut short went on, each the beginning of a
+    part.
     """
 
     session_id: str
@@ -72,6 +75,12 @@ class SessionReport:
     accepted: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     annotations: Annotations | None = None
+    resumed: tuple[str, ...] = ()
+
+    @property
+    def earlier(self) -> tuple[CaseResult, ...]:
+        """The cases that were measured before the session last went on."""
+        return tuple(result for result in self.results if result.part <= len(self.resumed))
 
     @property
     def complete(self) -> bool:

@@ -157,6 +157,7 @@ def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
     lines = _shift_lines(report, width)
     lines += [Line(text, style) for text in wrapped(wording.verdict_sentence(report), width)]
     lines += [Line(text, "red") for name in report.missing for text in wrapped(f"missing: {name}", width, "  ")]
+    lines += [Line(text) for text in wrapped(wording.resumed_sentence(report), width)]
     lines += _expired_lines(results, width)
     lines += _case_lines(results, width, verbose=verbose)
     shown = [

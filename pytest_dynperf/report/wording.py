@@ -133,6 +133,15 @@ def instant(stamp: str) -> str:
         return stamp
 
 
+def resumed_sentence(report: SessionReport) -> str:
+    """That the session was cut short and went on, and which cases were measured before; empty where it was not."""
+    if not report.resumed:
+        return ""
+    earlier = [result.case.name for result in report.earlier]
+    which = f": {', '.join(earlier)}" if earlier else ""
+    return f"the session was cut short and went on at {instant(report.resumed[-1])}; {counted(len(earlier), 'case')} measured before{which}"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 case``, ``4 cases``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

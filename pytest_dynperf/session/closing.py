@@ -25,12 +25,15 @@ def close(report: SessionReport, settings: Settings) -> tuple[SessionReport, tup
     # Templates and numbers: not for whoever only asks for a version.
     from pytest_dynperf.session.ledger import accept, write_reports
     from pytest_dynperf.session.redaction import without_secrets
+    from pytest_dynperf.session.unfinished import write_finished
     from pytest_dynperf.verdict.annotate import annotate
 
     report = replace(report, annotations=annotate([(result.case.name, result.verdict) for result in report.results]))
     report = without_secrets(report, settings)
     trouble: list[str] = []
     try:
+        if settings.update == "write" and report.complete:
+            write_finished(report, settings)
         report, unwritten = accept(report, settings)
         trouble += unwritten
     except DynperfError as error:

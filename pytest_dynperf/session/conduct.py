@@ -29,6 +29,7 @@ from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.control import control_of, parse_control
+from pytest_dynperf.session.deadline import CaseDeadline
 from pytest_dynperf.session.deployments import with_gpu_count
 from pytest_dynperf.session.duet import OpenDuet, close, measure_pairs
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
@@ -66,7 +67,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
     """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
-    for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for.
+    for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for, ``deadline`` that of the
+    case. ``temporary`` is the session's directory for files that nobody keeps, made when it is needed.
     """
 
     settings: Settings
@@ -74,6 +76,8 @@ class Conduct:
     deployments: Deployments
     progress: Callable[[Case, int, int, Progress, str], None]
     budget: Budget = field(default_factory=Budget)
+    deadline: CaseDeadline = field(default_factory=CaseDeadline)
+    temporary: Path | None = None
 
 
 def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
@@ -95,12 +99,13 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
         deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
         name = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
         names.append(name)
+        conduct.deadline.now(f"in run {number} of {case.traffic.runs}{' of the fresh session' if fresh else ''}")
         run = one_run(case, conduct, deployment, name=name, number=number)
         if not run.problems:
             runs.append(run)
             continue
         discarded.append(run)
-        gone = deployment.incident()
+        gone = deployment.incident() or conduct.deadline.passed()
         if gone is not None or len(discarded) > 1:
             problems = (gone,) if gone is not None else tuple(f"{bad.name}: {problem}" for bad in discarded for problem in bad.problems)
     logs = deployments.logs
@@ -163,7 +168,8 @@ def one_run(
             records_path=conduct.run_directory.records(case.suite, case.case_id, name),
             processes=default_processes(case.traffic, os.cpu_count() or 1),
             progress=injection.watching(told),
-            incident=deployment.incident,
+            incident=conduct.deadline.watching(deployment.incident),
+            temporary=conduct.temporary,
         )
         series, notes = sampler.finish()
     series, witness = (*series, *injection.series), {**grown(before, _counters(deployment)), **injection.witness}
@@ -287,6 +293,8 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
 
 
 def _run_of_pair(case: Case, deployment: Deployment, pair: PairRun, conduct: Conduct) -> Run:
+    conduct.deadline.now(f"in {pair.what}")
+    conduct.deadline.check()
     return one_run(
         case,
         conduct,
@@ -316,6 +324,16 @@ def _by_fresh_session(case: Case, measured: Measured, judged: Judged, conduct: C
     verdict = confirm(judged.verdict, fresh.measurement, judged.documents, case.expectation, terms=judged.terms)
     same = "the fresh session met the same endpoint: an attached server is not restarted" if conduct.settings.attached else None
     return replace(judged, verdict=_said(verdict, same, why), confirmation=fresh)
+
+
+def in_time(judged: Judged, case: Case, conduct: Conduct) -> Judged:
+    """``judged``; a case whose time was over while it was measured is invalid, and all that ran for it is stopped."""
+    over = conduct.deadline.over
+    if over is None:
+        return judged
+    conduct.deployments.discard_control()
+    conduct.deployments.discard()
+    return replace(judged, verdict=invalid((over,), case.expectation))
 
 
 def failed_deployment(error: DynperfError) -> Measured:

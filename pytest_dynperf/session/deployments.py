@@ -6,6 +6,8 @@ The host lease lives as long as a deployment that needs it.
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,9 @@ from pytest_dynperf.deployment.attached import attach
 from pytest_dynperf.deployment.embedded import installed_versions, start_embedded
 from pytest_dynperf.deployment.lease import acquire_host, default_directory
 from pytest_dynperf.endpoint import Endpoint
-from pytest_dynperf.errors import DeploymentError, DynperfError, LeaseHeld, UsageError
+from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UsageError
 from pytest_dynperf.session.control import missing_versions
+from pytest_dynperf.session.deadline import CaseDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
 OTHER_XDIST_WORKERS_S = 86400.0
 """How long an xdist worker waits for its siblings: as long as a night's cases may take. The lock is free the moment its holder is gone."""
+
+
+KILL_S = 1.0
+"""How long services are killed one by one before all that is left is stopped."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,11 +55,20 @@ class Deployments:
     next case gets the same error at once. ``prefix`` keeps the directories of several xdist workers apart.
     """
 
-    def __init__(self, settings: Settings, run_directory: RunDirectory, say: Callable[[str], None], prefix: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        run_directory: RunDirectory,
+        say: Callable[[str], None],
+        prefix: str = "",
+        *,
+        deadline: CaseDeadline | None = None,
+    ) -> None:
         self._settings = settings
         self._prefix = prefix
         self._run_directory = run_directory
         self._say = say
+        self._deadline = CaseDeadline() if deadline is None else deadline
         self._lease: HostLease | None = None
         self._candidate = _Arm()
         self._control = _Arm()
@@ -88,7 +104,7 @@ class Deployments:
         self._stop(arm)
         try:
             arm.running = start()
-        except LeaseHeld:
+        except (LeaseHeld, CaseTimeout):
             raise
         except DynperfError as error:
             self._failed[key] = error
@@ -127,9 +143,11 @@ class Deployments:
         if running is not None:
             running.stop()
 
-    def close(self) -> None:
-        """Stop what runs and release the lease."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Stop what runs and release the lease. ``at_once``: all services are killed first, so that none takes its time."""
         try:
+            if at_once:
+                _kill_all(self._control.running, self._candidate.running)
             self.discard_control()
         finally:
             try:
@@ -147,13 +165,14 @@ class Deployments:
             return
         settings = self._settings
         self._say("waiting for the host lease")
-        self._lease = acquire_host(
-            settings.session_id,
-            directory=default_directory(),
-            wait_s=settings.lease_wait_s,
-            describe=f"pytest in {settings.rootdir}",
-            same_session_wait_s=OTHER_XDIST_WORKERS_S,
-        )
+        with self._deadline.paused():
+            self._lease = acquire_host(
+                settings.session_id,
+                directory=default_directory(),
+                wait_s=settings.lease_wait_s,
+                describe=f"pytest in {settings.rootdir}",
+                same_session_wait_s=OTHER_XDIST_WORKERS_S,
+            )
 
     def _start(self, topology: Topology) -> Deployment:
         settings = self._settings
@@ -179,13 +198,25 @@ class Deployments:
     def _embedded(self, arm: _Arm, topology: Topology, name: str, *, python: Path | None = None) -> Deployment:
         self._count += 1
         directory = arm.name = f"{self._prefix}{self._count:02d}-{name}"
-        return start_embedded(
-            topology,
-            directory=self._run_directory.deployment(directory),
-            cache_directory=self._settings.cache_directory,
-            log_path=lambda service: self._run_directory.log(directory, service),
-            python=python,
-        )
+        with self._deadline.enforced(f"deploying {topology.engine}, {topology.shape}"):
+            return start_embedded(
+                topology,
+                directory=self._run_directory.deployment(directory),
+                cache_directory=self._settings.cache_directory,
+                log_path=lambda service: self._run_directory.log(directory, service),
+                python=python,
+                session=self._settings.session_id,
+            )
+
+
+def _kill_all(*arms: Deployment | None) -> None:
+    """SIGKILL to every service of the arms, as long as it goes quickly; whoever stops them afterwards ends the rest."""
+    deadline = time.monotonic() + KILL_S
+    for service in [service for arm in arms if arm is not None for service in arm.services.values()]:
+        if time.monotonic() > deadline:
+            return
+        with suppress(DynperfError, OSError):
+            service.kill()
 
 
 def check_host_is_free(settings: Settings) -> str | None:

@@ -101,6 +101,18 @@ def estimate(case: Case, baselines: Path) -> Estimate:
     return Estimate(seconds=traffic.runs * assumed_run_s(traffic), known=False)
 
 
+def case_limit_s(case: Case, settings: Settings) -> float | None:
+    """How long ``case`` may take, everything included: what was asked for, or ten times what is expected if all that can happen happens (a
+    suspect is measured again, every deployment starts twice), and ten minutes; ``None`` without end.
+    """
+    if settings.case_timeout_s is not None:
+        return settings.case_timeout_s or None
+    expected_s = estimate(case, settings.baselines).seconds
+    start_s = START_S["attached"] if settings.attached else START_S["container"]
+    pairs_s = 2 * LOOKS[-1] * expected_s / case.traffic.runs if settings.control else 0.0
+    return 600 + 10 * (2 * expected_s + pairs_s + 2 * start_s)
+
+
 def assumed_run_s(traffic: Traffic) -> float:
     """Length of one run where nothing is known about the server but what a token is assumed to take."""
     one = traffic.osl * ASSUMED_S_PER_OUTPUT_TOKEN + traffic.isl * ASSUMED_S_PER_INPUT_TOKEN

@@ -1,0 +1,122 @@
+"""Signals: what ends a session early ends it in order, whoever is told of it, and what it has started ends within seconds.
+
+SIGINT is pytest's own. SIGTERM and SIGHUP, which pytest leaves to their default, become the same. An xdist worker learns from a pipe that its
+controller has been interrupted or is gone: xdist itself would let it measure on for five seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from pytest_dynperf.plugin.state import State
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GONE = "the controller has gone"
+
+
+def stop_on_signals(state: State) -> None:
+    """pytest leaves SIGTERM and SIGHUP to their default, which ends Python without a chance to stop anything."""
+    if not _in_main_thread():
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        state.received_signal = signal.Signals(number).name
+        raise KeyboardInterrupt(state.received_signal)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Interrupts inside have no effect: for what is the end anyway, and bounded to seconds."""
+    if not _in_main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Interrupts inside have their effect when it is left: for what must not be cut short in the middle of a session."""
+    if not _in_main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        _restore(before)
+    if came:
+        signal.raise_signal(came[0])
+
+
+def _restore(before: dict[signal.Signals, object]) -> None:
+    for number, action in before.items():
+        signal.signal(number, action)  # type: ignore[arg-type]
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+# ---- the controller's pipe
+
+
+class Leash:
+    """The controller's ends of the pipes to its xdist workers: closed when it is interrupted, and by the kernel when it dies."""
+
+    def __init__(self) -> None:
+        self._ends: list[int] = []
+
+    def hold(self, path: Path) -> None:
+        """Take the end of the pipe that a worker has made, if it has."""
+        with suppress(OSError):
+            # For reading too: so it opens whether the worker has opened its end or not.
+            self._ends.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+
+    def let_go(self) -> None:
+        """Tell the workers to stop. May be called again."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            os.close(end)
+
+
+class Watch:
+    """An xdist worker's end of its pipe. Costs nothing while the controller lives: a thread is blocked in the kernel."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._over = threading.Event()
+        os.mkfifo(path, mode=0o600)
+        threading.Thread(target=self._wait, name="dynperf controller watch", daemon=True).start()
+
+    def close(self) -> None:
+        """This process is about to end by itself."""
+        self._over.set()
+
+    def _wait(self) -> None:
+        with suppress(OSError):
+            end = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)  # returns when the controller has opened its own
+            try:
+                while os.read(end, 1):
+                    pass
+            finally:
+                os.close(end)
+            if not self._over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
