@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 BYTES = ("latency_s", "bytes_per_s", "drip_s", "refuse", "reset_after_bytes", "truncate_after_bytes", "stall_after_bytes")
 """Faults of any stream of bytes."""
 
-_PLAIN = ("jitter_s", "times", "paths")
+_PLAIN = ("jitter_s", "after", "times", "paths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Disturbance:
     HTTP: ``status`` answers in the server's place; ``zero_tokens`` is a complete stream without content; ``endless`` a line that never ends,
     up to so many bytes; ``without_done`` ends a stream without ``[DONE]``; after so many events, one that is no JSON, or an error with
     ``[DONE]`` behind it and nothing else.
-    ``times``: how many connections (HTTP: requests) meet it, then no more; ``None``: all. ``paths`` that begin so are disturbed, HTTP only.
+    ``after``: so many connections (HTTP: requests) come through first; ``times``: how many then meet it, and no more; ``None``: all.
+    ``paths`` that begin so are disturbed, HTTP only.
     """
 
     latency_s: float = 0.0
@@ -37,6 +38,7 @@ class Disturbance:
     without_done: bool = False
     malformed_after_events: int | None = None
     error_after_events: int | None = None
+    after: int = 0
     times: int | None = None
     paths: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
 

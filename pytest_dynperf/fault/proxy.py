@@ -48,7 +48,7 @@ class FaultProxy:
         self.port = 0
         self.counts: Counter[str] = Counter()
         self._current = UNDISTURBED
-        self._left: int | None = None
+        self._spared = self._met = 0
         self._changes: asyncio.Condition | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -132,10 +132,13 @@ class FaultProxy:
 
     def takes(self, disturbance: Disturbance) -> bool:
         """Whether one more connection or request meets ``disturbance``, which is in force."""
-        if disturbance is not self._current or self._left is None:
-            return disturbance is self._current
-        self._left -= 1
-        return self._left >= 0
+        if self._spared < disturbance.after:
+            self._spared += 1
+            return False
+        if disturbance.times is None:
+            return True
+        self._met += 1
+        return self._met <= disturbance.times
 
     def count(self, kind: str) -> None:
         """One fault has happened."""
@@ -150,7 +153,7 @@ class FaultProxy:
     async def _change(self, disturbance: Disturbance) -> None:
         assert self._changes is not None
         async with self._changes:
-            self._current, self._left = disturbance, disturbance.times
+            self._current, self._spared, self._met = disturbance, 0, 0
             self._changes.notify_all()
 
     async def _serve(self, ready: threading.Event) -> None:

@@ -155,6 +155,40 @@ def test_a_worker_that_is_killed_makes_the_case_invalid(start: Callable[..., Inv
     assert invocation.services() == []
 
 
+@pytest.mark.parametrize(("program", "name"), [("/etcd", "etcd"), ("nats-server", "nats")])
+def test_infrastructure_that_goes_away_makes_the_case_invalid(start: Callable[..., Invocation], program: str, name: str) -> None:
+    invocation = start("--update-baselines")
+    _until(invocation.measuring, 60, "the first request")
+    next(process for process in invocation.services() if program in process.cmdline()[0]).kill()
+    code, output = invocation.finish()
+    assert code == 1, output
+    (case,) = invocation.session()["cases"]
+    assert case["verdict"]["outcome"] == "invalid"
+    assert f"service {name} was killed by SIGKILL, although nobody asked it to" in " ".join(case["verdict"]["reasons"]), case["verdict"]
+    assert all(metric["values"] is None for metric in case["metrics"])
+    assert not list((invocation.root / "baselines").rglob("*.json"))
+    assert invocation.services() == []
+
+
+@pytest.mark.parametrize(("program", "name"), [("/etcd", "etcd"), ("nats-server", "nats")])
+def test_infrastructure_that_is_paused_leaves_nothing_running(start: Callable[..., Invocation], program: str, name: str) -> None:
+    """NATS carries the requests, so they end at their deadlines. etcd does not: what goes well without it may count."""
+    limits = ("request_timeout_s=2", "inter_token_timeout_s=2", "max_failures_in_a_row=4")
+    invocation = start("--update-baselines", *(f"--dynperf-set=traffic.{limit}" for limit in limits))
+    _until(invocation.measuring, 60, "the first request")
+    next(process for process in invocation.services() if program in process.cmdline()[0]).suspend()
+    code, output = invocation.finish()
+    (case,) = invocation.session()["cases"]
+    reasons = " ".join(case["verdict"]["reasons"])
+    if name == "nats":
+        assert (code, case["verdict"]["outcome"]) == (1, "invalid"), output
+        assert "timeout" in reasons or "NATS took in" in reasons, reasons
+    else:
+        assert case["verdict"]["outcome"] in {"invalid", "no baseline"}, output
+    assert bool(list((invocation.root / "baselines").rglob("*.json"))) == (case["verdict"]["outcome"] != "invalid")
+    assert invocation.services() == []
+
+
 def test_disaggregated_through_an_override(start: Callable[..., Invocation]) -> None:
     invocation = start("--dynperf-set=topology.mode=disagg", "--dynperf-set=topology.router_mode=kv", "--dynperf-set=traffic.requests=30")
     code, output = invocation.finish()

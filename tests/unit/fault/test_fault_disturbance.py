@@ -32,5 +32,5 @@ def test_what_needs_http() -> None:
     numbers = ("reset_after_bytes", "truncate_after_bytes", "stall_after_bytes", "status", "endless")
     events = ("malformed_after_events", "error_after_events")
     everything = Disturbance(**(asked | dict.fromkeys((*numbers, *events), 500)))  # type: ignore[arg-type]
-    assert set(everything.kinds) == {field.name for field in fields(Disturbance)} - {"jitter_s", "times", "paths"}
+    assert set(everything.kinds) == {field.name for field in fields(Disturbance)} - {"jitter_s", "after", "times", "paths"}
     assert set(everything.needs_http) == set(everything.kinds) - set(BYTES)

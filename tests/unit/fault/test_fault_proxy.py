@@ -150,9 +150,9 @@ def test_bandwidth(proxy: FaultProxy) -> None:
 
 
 def test_so_many_requests_and_no_more(proxy: FaultProxy) -> None:
-    with proxy.disturbed(Disturbance(status=503, times=2)):
-        records = load(proxy, requests=4)
-    assert [record.error is None for record in records] == [False, False, True, True]
+    with proxy.disturbed(Disturbance(status=503, after=1, times=2)):
+        records = load(proxy, requests=5)
+    assert [record.error is None for record in records] == [True, False, False, True, True]
     assert proxy.counts["status"] == 2
 
 
