@@ -30,8 +30,8 @@ def host_counters() -> Mapping[str, float]:
 
 
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """By how much counters grew; those that only one reading has are left out."""
-    return {name: after[name] - before[name] for name in after if name in before}
+    """By how much counters grew; those that only one reading has are left out, and those that began anew meanwhile."""
+    return {name: after[name] - before[name] for name in after if name in before and after[name] >= before[name]}
 
 
 def stolen_note(witness: Mapping[str, float]) -> tuple[str, ...]:

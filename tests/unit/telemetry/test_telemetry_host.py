@@ -6,7 +6,7 @@ from collections import namedtuple
 import psutil
 import pytest
 
-from pytest_dynperf.telemetry.host import BUSY, CAPACITY, STOLEN, host_counters, stolen_note
+from pytest_dynperf.telemetry.host import BUSY, CAPACITY, STOLEN, grown, host_counters, stolen_note
 
 
 def test_counters_grow_with_the_clock_and_with_work() -> None:
@@ -18,6 +18,10 @@ def test_counters_grow_with_the_clock_and_with_work() -> None:
     assert 0 < passed[BUSY] <= passed[CAPACITY]
     # Ticks of 10 ms; a machine that was stopped meanwhile counts nothing, so only what is too much is wrong.
     assert passed[CAPACITY] <= (time.monotonic() - begun + 0.1) * (psutil.cpu_count() or 1)
+
+
+def test_a_counter_that_began_anew_has_not_grown_by_less_than_nothing() -> None:
+    assert grown({"a": 1.0, "b": 9.0, "c": 1.0}, {"a": 4.0, "b": 2.0, "d": 1.0}) == {"a": 3.0}
 
 
 def times(**values: float) -> object:
