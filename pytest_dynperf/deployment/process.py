@@ -36,13 +36,16 @@ _TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A started service: its spec, its process, its log file, and the reaper that watches over it."""
+    """A started service: its spec, its process, its log file, and the reaper that watches over it. ``oom_kills`` is how many processes of
+    this machine the kernel had killed for want of memory when it was started.
+    """
 
     spec: ServiceSpec
     process: subprocess.Popen[bytes]
     log: Path
     guard: subprocess.Popen[bytes]
     mark: str
+    oom_kills: int = 0
 
 
 def start(
@@ -68,7 +71,8 @@ def start(
             if before is not None:
                 before(spec, running)
             log = log_path(spec.name)
-            running.append(Running(spec=spec, process=_start_one(spec, log, mark), log=log, guard=guard, mark=mark))
+            kills = oom_kills()
+            running.append(Running(spec=spec, process=_start_one(spec, log, mark), log=log, guard=guard, mark=mark, oom_kills=kills))
     except BaseException:
         _stop_guarded(running, guard, mark, time.monotonic() + STOP_S)
         raise
@@ -80,8 +84,26 @@ def incident(running: Sequence[Running]) -> str | None:
     for service in running:
         status = ended(service.process)
         if status is not None:
-            return f"service {service.spec.name} {status}, although nobody asked it to. Its log {service.log} ends:\n{tail(service.log)}"
+            how = f"{status}, although nobody asked it to{_for_want_of_memory(service)}"
+            return f"service {service.spec.name} {how}. Its log {service.log} ends:\n{tail(service.log)}"
     return None
+
+
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the kernel of this machine has killed for want of memory since it started; 0 where it does not say. 30 µs."""
+    try:
+        found = next((line for line in counters.read_text().splitlines() if line.startswith("oom_kill ")), "oom_kill 0")
+    except OSError:
+        return 0
+    return int(found.split()[1])
+
+
+def _for_want_of_memory(service: Running) -> str:
+    """A process is told by SIGKILL and nothing else that memory was short: who killed it is not recorded, that somebody was killed is."""
+    killed = oom_kills() - service.oom_kills
+    if killed <= 0 or service.process.returncode is not None or "SIGKILL" not in (ended(service.process) or ""):
+        return ""
+    return f" (out of memory: the kernel of this machine has killed {killed} for want of it since the service was started)"
 
 
 def tail(log: Path) -> str:

@@ -296,3 +296,40 @@ def test_reaper_finds_only_the_mark(tmp_path: Path, launch: Callable[..., list[p
 
     wait_for(lambda: process.incident([first]), "the end of the first")
     assert process.incident([second]) is None
+
+
+def test_a_service_that_ends_with_status_0_is_an_incident(tmp_path: Path, launch: Callable[..., list[process.Running]]) -> None:
+    (service,) = launch(spec("a", "print('all is well')", directory=tmp_path))
+    wait_for(lambda: process.ended(service.process), "the end of the service")
+    said = process.incident([service]) or ""
+    assert "service a ended with exit status 0, although nobody asked it to. Its log" in said
+    assert said.endswith("all is well")
+
+
+def test_one_that_was_killed_for_want_of_memory_says_so(
+    tmp_path: Path, launch: Callable[..., list[process.Running]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, other = launch(spec("a", SLEEP, directory=tmp_path), spec("b", SLEEP, directory=tmp_path))
+    for one, number in ((service, signal.SIGKILL), (other, signal.SIGTERM)):
+        os.kill(one.process.pid, number)
+        wait_for(lambda one=one: process.ended(one.process), "the end of the service")
+    assert "memory" not in (process.incident([service]) or ""), "nobody was killed for it since"
+    count = process.oom_kills()
+    monkeypatch.setattr(process, "oom_kills", lambda: count + 1)
+    assert "was killed by SIGKILL, although nobody asked it to (out of memory: the kernel" in (process.incident([service]) or "")
+    assert "memory" not in (process.incident([other]) or "")
+
+
+def test_how_often_memory_was_short(tmp_path: Path) -> None:
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 7\noom_kill 3\n")
+    assert process.oom_kills(counters) == 3
+    counters.write_text("nr_free_pages 7\n")
+    assert process.oom_kills(counters) == 0
+    assert process.oom_kills(tmp_path / "none") == 0
+
+
+def test_a_mark_begins_with_its_session() -> None:
+    assert process.new_mark("3f2a9c").startswith("3f2a9c-")
+    assert len(process.new_mark("3f2a9c")) == len("3f2a9c-") + 32
+    assert len(process.new_mark("")) == 32

@@ -1,0 +1,1 @@
+"""Sessions that are ended at a random moment, and what they leave."""
