@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if state.xdist_worker is not None:
         return
     if state.part > 1 and not config.getoption("dynperf_plan"):
-        from pytest_dynperf.plugin.resumption import take_over
+        from pytest_dynperf.plugin.opening import take_over
 
         take_over(state)
     config.pluginmanager.register(Recorder(state), "dynperf-recorder")

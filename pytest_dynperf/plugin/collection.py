@@ -88,7 +88,7 @@ def complete_plan(state: State, session: pytest.Session) -> None:
     """
     from pytest_dynperf.plugin import summary
     from pytest_dynperf.plugin.distribution import report_plan
-    from pytest_dynperf.plugin.resumption import read_earlier
+    from pytest_dynperf.plugin.opening import read_earlier
     from pytest_dynperf.session.plan import Plan, duplicates
 
     cases = cases_in(session.items)

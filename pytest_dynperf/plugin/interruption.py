@@ -13,24 +13,24 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
-    from pytest_dynperf.plugin.state import State
-
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GONE = "the controller has gone"
 
 
-def stop_on_signals(state: State) -> None:
-    """pytest leaves SIGTERM and SIGHUP to their default, which ends Python without a chance to stop anything."""
+def stop_on_signals(received: Callable[[str], None]) -> None:
+    """pytest leaves SIGTERM and SIGHUP to their default, which ends Python without a chance to stop anything. ``received`` is told the
+    signal's name.
+    """
     if not _in_main_thread():
         return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        state.received_signal = signal.Signals(number).name
-        raise KeyboardInterrupt(state.received_signal)
+        name = signal.Signals(number).name
+        received(name)
+        raise KeyboardInterrupt(name)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:

@@ -259,14 +259,7 @@ def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
 
 
 def session_identity(config: pytest.Config) -> dict[str, str]:
-    """Session id, UTC stamp and seed: made once, by the controller, and handed to every xdist worker.
-
-    :raises pytest.UsageError: when ``--dynperf-resume`` asks for a session that cannot go on.
-    """
-    if (asked := config.getoption("dynperf_resume")) is not None:
-        from pytest_dynperf.plugin.resumption import resumed_identity
-
-        return resumed_identity(config, asked, reports=_directory(config, "reports"))
+    """Session id, UTC stamp and seed: made once, by the controller, and handed to every xdist worker."""
     seed = _number(config, "seed", int)
     return {
         "session_id": secrets.token_hex(4),
@@ -274,6 +267,11 @@ def session_identity(config: pytest.Config) -> dict[str, str]:
         "seed": str(int(seed) if seed is not None else secrets.randbits(31)),
         "command": "pytest " + shlex.join(config.invocation_params.args),
     }
+
+
+def reports_directory(config: pytest.Config) -> Path:
+    """Where sessions are written."""
+    return _directory(config, "reports")
 
 
 def asked_seed(config: pytest.Config) -> int | None:

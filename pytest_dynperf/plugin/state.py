@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.plugin import interruption
-from pytest_dynperf.plugin.options import make_settings, requested_platform, session_identity
+from pytest_dynperf.plugin.options import make_settings, reports_directory, requested_platform, session_identity
+from pytest_dynperf.plugin.resumption import resumed_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +163,10 @@ class State:
             session_id=settings.session_id, boot=boot_id(), temporary=self.temporary.absolute(), run_directory=settings.run_directory
         )
         self.lock = hold_session(trace, directory)
-        interruption.stop_on_signals(self)
+        interruption.stop_on_signals(self._note_signal)
+
+    def _note_signal(self, name: str) -> None:
+        self.received_signal = name
 
     def let_session_go(self) -> None:
         """Nothing of this process is left; where it is the last one of the session, nothing of the session: its temporary files neither."""
@@ -227,6 +231,7 @@ def create(config: pytest.Config) -> State:
 
     given: dict[str, str] | None = getattr(config, "workerinput", {}).get("dynperf")
     if given is None:
-        identity = session_identity(config)
+        asked = config.getoption("dynperf_resume")
+        identity = session_identity(config) if asked is None else resumed_identity(config, asked, reports=reports_directory(config))
         return State(config, identity, None, Path(tempfile.gettempdir()) / f"dynperf-{identity['session_id']}")
     return State(config, given, config.workerinput["workerid"], Path(given["exchange"]))  # type: ignore[attr-defined]

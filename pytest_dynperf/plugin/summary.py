@@ -74,7 +74,7 @@ def prepare(state: State, platform: str) -> None:
     :raises pytest.UsageError: when the report directory cannot be written, another session measures on this host, waivers cannot be read,
         baselines were asked for from a dirty tree, or a session that is to go on is not the same.
     """
-    from pytest_dynperf.plugin.resumption import begin
+    from pytest_dynperf.plugin.opening import begin
     from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.session.deployments import check_host_is_free
