@@ -23,8 +23,8 @@ KEPT = frozenset(
         # By these a case, its files and its session are found again.
         "suite", "case_id", "node_id", "platform", "session_id", "stamp", "records", "logs",
         # These are words of a closed list, and numbers.
-        "engine", "mode", "router_mode", "planes", "traffic", "expectation", "cell", "metric", "statistic", "values", "distributions",
-        "parts", "absent", "certificate",
+        "engine", "mode", "served_by", "router_mode", "planes", "connector", "method", "traffic", "fault", "expectation", "cell",
+        "metric", "statistic", "values", "distributions", "parts", "absent", "certificate",
     }
 )  # fmt: skip
 """Fields that are left as they are, and all that is below them."""
