@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import digamma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,15 +33,18 @@ class Pairs:
 
 
 def pairs_of(session: Mapping[str, Any]) -> Iterator[Pairs]:
-    """Every cell of every duet of a session.json (schema 2) whose values are all there."""
+    """Every decisive cell of every duet of a session.json (schema 2) whose values are all there."""
     for case in session["cases"]:
         duet = case["duet"]
+        decisive = {(cell["id"], cell["statistic"]) for cell in case["metrics"] if (cell["verdict"] or {}).get("decisive")}
         if duet is None or len(duet["pairs"]) < _FEWEST_PAIRS:
             continue
         busy = np.array([_busy(pair["candidate"]) - _busy(pair["control"]) for pair in duet["pairs"]])
         for cell in duet["metrics"]:
             values = [cell["candidate"], cell["control"]]
-            if any(not side or len(side) != len(busy) or any(value is None or value <= 0 for value in side) for side in values):
+            if (cell["id"], cell["statistic"]) not in decisive or any(
+                not side or len(side) != len(busy) or any(value is None or value <= 0 for value in side) for side in values
+            ):
                 continue
             candidate, control = (np.log(side) for side in values)
             yield Pairs(
@@ -56,9 +60,15 @@ def table(sessions: Sequence[Mapping[str, Any]]) -> str:
             grouped[pairs.cell].append(pairs)
     columns = ["cell", "duets", "pairs", "unpaired", "next to each other", "and the same prompts", "and the host's load taken out"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for cell, found in sorted(grouped.items()):
-        apart, near, pair = (pooled(found, way) for way in (unpaired, neighbours, paired))
-        shown = [f"{np.sqrt(apart):.2%}", *(f"{np.sqrt(value):.2%} ({value / apart:.2f})" for value in (near, pair, pair * left_by_line(found)))]
+    for cell, several in sorted(grouped.items()):
+        found = [pairs for pairs in several if min(way(pairs) for way in _DEGREES) > 0]  # what is exact has no noise to take off
+        if not found:
+            continue
+        apart, near, pair = (typical(found, way) for way in (unpaired, neighbours, paired))
+        shown = [
+            f"{np.sqrt(apart):.2%}",
+            *(f"{np.sqrt(value):.2%} ({value / apart:.2f})" for value in (near, pair, pair * left_by_line(found))),
+        ]
         lines.append(f"| {' | '.join([cell, str(len(found)), str(sum(len(pairs.busy) for pairs in found)), *shown])} |")
     return "\n".join(lines)
 
@@ -78,23 +88,34 @@ def paired(pairs: Pairs) -> float:
     return float(np.var(pairs.candidate - pairs.control, ddof=1))
 
 
-def pooled(found: Sequence[Pairs], way: Callable[[Pairs], float]) -> float:
-    """Mean over duets, weighed by their degrees of freedom."""
-    weights = [len(pairs.busy) - 1 for pairs in found]
-    return float(np.average([way(pairs) for pairs in found], weights=weights))
+_DEGREES: dict[Callable[[Pairs], float], Callable[[int], int]] = {
+    unpaired: lambda pairs: 2 * (pairs - 1),
+    neighbours: lambda pairs: pairs - 2,
+    paired: lambda pairs: pairs - 1,
+}
+"""Degrees of freedom of each, by the number of pairs."""
+
+
+def typical(found: Sequence[Pairs], way: Callable[[Pairs], float]) -> float:
+    """Geometric mean over duets, so that a noisy one counts as much as a quiet one. The logarithm of a variance of few values is too small
+    on average, by digamma(d/2) - log(d/2) for d degrees of freedom: that is put back.
+    """
+    degrees = np.array([_DEGREES[way](len(pairs.busy)) for pairs in found]) / 2
+    return float(np.exp(np.mean(np.log([way(pairs) for pairs in found]) - digamma(degrees) + np.log(degrees))))
 
 
 def left_by_line(found: Sequence[Pairs]) -> float:
     """Share of the pairs' variance that is left when a line through the difference of the host's busy share, drawn from all other sessions,
-    is taken off: below 1 where it helps, above 1 where it does harm.
+    is taken off: below 1 where it helps, above 1 where it does harm. Every duet counts the same, in units of its own spread.
     """
-    centred = [(pairs.session, _centred(pairs.busy), _centred(pairs.candidate - pairs.control)) for pairs in found]
+    units = [(pairs.session, _centred(pairs.busy), _centred(pairs.candidate - pairs.control)) for pairs in found]
+    scaled = [(name, busy / np.std(moved), moved / np.std(moved)) for name, busy, moved in units]
     before = after = 0.0
-    for session in {name for name, _, _ in centred}:
-        xy = sum(float(busy @ moved) for name, busy, moved in centred if name != session)
-        xx = sum(float(busy @ busy) for name, busy, _ in centred if name != session)
+    for session in {name for name, _, _ in scaled}:
+        xy = sum(float(busy @ moved) for name, busy, moved in scaled if name != session)
+        xx = sum(float(busy @ busy) for name, busy, _ in scaled if name != session)
         slope = xy / xx if xx else 0.0
-        for name, busy, moved in centred:
+        for name, busy, moved in scaled:
             if name == session:
                 before += float(moved @ moved)
                 after += float(np.sum((moved - slope * busy) ** 2))
@@ -107,4 +128,4 @@ def _busy(run: Mapping[str, Any]) -> float:
 
 
 def _centred(values: np.ndarray) -> np.ndarray:
-    return values - np.mean(values)
+    return np.asarray(values - np.mean(values))
