@@ -3,7 +3,7 @@
     python -m benchmarks.kills --count 200 --seed 1 --launchers process,container
 
 Each session is pytest on a small suite of the mocker, with and without ``-n 2``. SIGINT, SIGTERM, SIGHUP or SIGKILL goes to pytest, to the
-controller, or to an xdist worker. Ten seconds later nothing may be left: no process, container or network, no held lease, no temporary file;
+controller, or to an xdist worker. Ten seconds later nothing may be left: no process, container, network, held lease or temporary file;
 ``session.json`` must be readable, and complete only when everything was measured. Every eighth session is gone on with, which must complete
 it. One line a session; the exit code is 1 when anything was left. 15 s a session on two cores. Needs the extra `mocker`.
 """
@@ -118,7 +118,7 @@ class Campaign:
 
     def _arguments(self, kill: Kill) -> list[str]:
         own = shlex.split(self._options.container_arguments) if kill.launcher == "container" else []
-        workers = ["-n", str(kill.xdist_workers)] if kill.xdist_workers else ["-p", "no:xdist"]
+        workers = ["-n", str(kill.xdist_workers)] if kill.xdist_workers else []
         return [*workers, *own, *shlex.split(self._options.arguments)]
 
     def _until_clean(self, session: Session, began_s: float) -> list[str]:

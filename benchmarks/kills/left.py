@@ -110,7 +110,7 @@ def _said(path: Path) -> str:
 def _files(session: Session) -> list[str]:
     places = [*(session.root / "tmp").glob("*dynperf*")]
     if session.session_id:
-        places += Path("/tmp").glob(f"*{session.session_id}*")  # noqa: S108 -- looked at, never opened
+        places += Path("/tmp").glob(f"*{session.session_id}*")
     if session.run is not None:
         places += [*session.run.glob("deployments/*/state"), *session.run.glob(".session.json.*")]
     return [f"file {path}" for path in places]

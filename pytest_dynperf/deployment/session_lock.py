@@ -1,4 +1,4 @@
-"""Which sessions of this user on this host are alive: each process of a session shares a kernel lock on ``session-<id>.lock``, which is free
+"""Which sessions of this user on this host are alive: each process of a session shares a kernel lock on ``session-<id>.lock``, free
 when the last of them is gone, however it went. Process ids prove nothing: they are given again.
 
 The file says what the session has made, so that whoever finds it dead can remove that. A session that ends in order removes its file; so a

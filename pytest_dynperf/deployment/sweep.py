@@ -1,7 +1,7 @@
 """Removes what dead sessions have left on this host: processes, containers, networks and directories, after a reboot or a lost reaper.
 
-A session is dead when its lock (:mod:`pytest_dynperf.deployment.session_lock`) is there and nobody holds it, or, for a container, when it was
-started before this boot. What belongs to a session that nobody knows is left alone: it may be another user's, or another job's.
+A session is dead when its lock (:mod:`pytest_dynperf.deployment.session_lock`) is there and nobody holds it, or, for a container, when it
+was started before this boot. What belongs to a session that nobody knows is left alone: it may be another user's, or another job's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Signals: what ends a session early ends it in order, whoever is told of it, and what it has started ends within seconds.
 
-SIGINT is pytest's own. SIGTERM and SIGHUP, which pytest leaves to their default, become the same. An xdist worker learns from a pipe that its
-controller has been interrupted or is gone: xdist itself would let it measure on for five seconds.
+SIGINT is pytest's own. SIGTERM and SIGHUP, which pytest leaves to their default, become the same. An xdist worker learns from a pipe that
+its controller has been interrupted or is gone: xdist itself would let it measure on for five seconds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def deferred() -> Iterator[None]:
 
 def _restore(before: dict[signal.Signals, object]) -> None:
     for number, action in before.items():
-        signal.signal(number, action)  # type: ignore[arg-type]
+        if action is not None:  # not set by Python, so Python cannot set it again
+            signal.signal(number, action)  # type: ignore[arg-type]
 
 
 def _in_main_thread() -> bool:
@@ -103,8 +104,9 @@ class Watch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._over = threading.Event()
-        os.mkfifo(path, mode=0o600)
-        threading.Thread(target=self._wait, name="dynperf controller watch", daemon=True).start()
+        with suppress(OSError):  # a file system without pipes: xdist's own way takes longer, and works
+            os.mkfifo(path, mode=0o600)
+            threading.Thread(target=self._wait, name="dynperf controller watch", daemon=True).start()
 
     def close(self) -> None:
         """This process is about to end by itself."""

@@ -86,7 +86,7 @@ _OPTIONS = (
     _Option(
         name="case-timeout",
         metavar="SECONDS",
-        help="longest time for one case, deployment and pairs included; 0: without end (default: ten times what the plan expects, and 10 min)",
+        help="longest time for one case, deployment and pairs included; 0: no end (default: ten times what the plan expects, and 10 min)",
     ),
     _Option(name="strict", flag=True, help="a case without a baseline fails"),
 )

@@ -26,6 +26,12 @@ class Interrupted:
         """Give no service the time to end by itself: pytest-xdist gives its workers seconds."""
         self._state.close(at_once=True)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """An xdist worker whose controller is gone stumbles over that and gets no further than here."""
+        if self._state.xdist_worker is not None:
+            self._state.let_session_go()
+
 
 class Recorder:
     """Collects fragments as tests finish, and writes when the session does."""

@@ -69,13 +69,13 @@ def announce(state: State, platform: str, lines: Iterable[str]) -> None:
 
 
 def prepare(state: State, platform: str) -> None:
-    """Find out now, not after hours, that the results could not be kept; remove what dead sessions have left; and keep what this one is asked.
+    """Find out now, not after hours, that the results could not be kept; remove what dead sessions have left; keep what this one is asked.
 
     :raises pytest.UsageError: when the report directory cannot be written, another session measures on this host, waivers cannot be read,
         baselines were asked for from a dirty tree, or a session that is to go on is not the same.
     """
-    from pytest_dynperf.plugin.opening import begin
     from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
+    from pytest_dynperf.plugin.opening import begin
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.session.deployments import check_host_is_free
     from pytest_dynperf.session.work_tree import uncommitted

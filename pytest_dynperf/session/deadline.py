@@ -1,5 +1,5 @@
-"""How long a case may take. While requests are sent the deadline is looked at beside the services; while something is deployed, which waits in
-many places, the kernel's timer interrupts it.
+"""How long a case may take. While requests are sent the deadline is looked at beside the services; while something is deployed, which waits
+in many places, the kernel's timer interrupts it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ class CaseDeadline:
             signal.signal(signal.SIGALRM, before)
 
     def _say(self, doing: str) -> str:
-        self.over = self.over or f"the case took longer than {self._limit_s:g} s (--dynperf-case-timeout); when they were over it was {doing}"
+        self.over = (
+            self.over or f"the case took longer than {self._limit_s:g} s (--dynperf-case-timeout); when they were over it was {doing}"
+        )
         return self.over
 
 

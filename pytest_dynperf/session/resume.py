@@ -1,7 +1,7 @@
 """Going on with a session that was cut short: which one, whether it is still the same question, and what it has found out already.
 
-Everything that decides what is measured, and on what, is written when a session begins (``invocation.json``) and must be the same when it goes
-on: results of both parts stand in one report.
+Everything that decides what is measured, and on what, is written when a session begins (``invocation.json``) and must be the same when it
+goes on: results of both parts stand in one report.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _NAME = re.compile(r"(?P<stamp>\d{8}T\d{6}Z)-(?P<session>[0-9A-Za-z_.]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """What a session was asked. ``selection`` is what pytest was to collect (paths, ``-k``, ``-m``), ``facts`` what must not change while the
-    session goes on, by names for people. ``resumed`` are the UTC stamps at which it went on.
+    """What a session was asked. ``selection`` is what pytest was to collect (paths, ``-k``, ``-m``), ``facts`` what must not change while
+    the session goes on, by names for people. ``resumed`` are the UTC stamps at which it went on.
     """
 
     session_id: str
@@ -150,13 +150,18 @@ def find_resumable(reports: Path, asked: str, selection: Mapping[str, str]) -> I
 def _named(reports: Path, asked: str) -> RunDirectory:
     below = {path.name: path for path in _run_directories(reports)}
     given = Path(asked).name
-    found = [path for name, path in below.items() if given == name or (match := _NAME.fullmatch(name)) and match["session"] == given]
+    found = [path for name, path in below.items() if given in (name, _id_in(name))]
     if len(found) == 1 and (Path(asked).parent == Path() or Path(asked).resolve() == found[0].resolve()):
         return RunDirectory(found[0])
     elsewhere = Path(asked).parent if Path(asked).is_dir() and _NAME.fullmatch(given) else None
     hint = f"it lies elsewhere: add --dynperf-reports={elsewhere}" if elsewhere else _hint(reports, asked)
     msg = f"--dynperf-resume={asked}: {reports} holds no such session; {hint}"
     raise UsageError(msg)
+
+
+def _id_in(name: str) -> str | None:
+    match = _NAME.fullmatch(name)
+    return None if match is None else match["session"]
 
 
 def _hint(reports: Path, asked: str) -> str:
@@ -224,7 +229,11 @@ def check_cases(before: SessionReport, planned: Iterable[str]) -> None:
     known, now = {*(result.case.name for result in before.results), *before.missing}, set(planned)
     gone, new = sorted(known - now), sorted(now - known)
     if gone or new:
-        parts = [f"{what} {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}" for what, names in (("lacks", gone), ("adds", new)) if names]
+        parts = [
+            f"{what} {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
+            for what, names in (("lacks", gone), ("adds", new))
+            if names
+        ]
         msg = f"--dynperf-resume: this invocation {' and '.join(parts)}: select the tests that the session was begun with: {before.command}"
         raise UsageError(msg)
 
@@ -238,7 +247,7 @@ def earlier_part(run: RunDirectory) -> SessionReport:
 
 
 def _digest(settings: Settings) -> str:
-    """Of the changes that are in no commit: names and contents, so that the same changes are the same. What Python compiles is no change."""
+    """Of the changes that are in no commit: names and contents, so that the same changes are the same. Byte code is no change."""
     top = next((path for path in (settings.rootdir, *settings.rootdir.parents) if (path / ".git").exists()), settings.rootdir)
     digest = hashlib.sha256()
     for name in uncommitted(settings.rootdir, settings.rootdir / "baselines"):

@@ -1,5 +1,5 @@
-"""``session.json`` while the session goes on: there from the start, incomplete, and with every case that has finished. Whatever ends the session
-(SIGKILL, a full disk), what it has found out is there, and nobody takes it for complete.
+"""``session.json`` while the session goes on: there from the start, incomplete, and with every case that has finished. Whatever ends the
+session (SIGKILL, a full disk), what it has found out is there, and nobody takes it for complete.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Real sessions, ended at seeded moments: nothing is left. The campaign of 200 is ``python -m benchmarks.kills``; these are twelve of it, and
-leaks that it must find.
+"""Real sessions, ended at seeded moments: nothing is left. The campaign of 200 is ``python -m benchmarks.kills``; these are twelve of it,
+and leaks that it must find.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +9,8 @@ import pytest
 from benchmarks.kills.session import finish, start, write_suite
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.kills.session import Session
 
 pytestmark = pytest.mark.system
@@ -42,7 +42,7 @@ def measured(root: Path, test: str | None, *arguments: str) -> tuple[Session, di
     write_suite(root, None)
     if test is not None:
         (root / "suites" / "ended" / "test_ended.py").write_text(test)
-    session = start(root, root / "leases", ["-p", "no:xdist", *arguments])
+    session = start(root, root / "leases", arguments)
     assert finish(session, TIMEOUT_S), session.output()
     report = session.report()
     assert report is not None, session.output()
@@ -68,4 +68,3 @@ def test_a_deployment_that_takes_too_long_says_what_it_waited_for(tmp_path: Path
         assert "waiting for ready: " in text or "deploying mocker" in text
     assert session.process.returncode == 1, session.output()
     assert not any((tmp_path / "reports").glob("2*/deployments/*/state"))
-    assert os.path.exists(tmp_path / "reports")
