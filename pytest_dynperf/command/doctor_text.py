@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.report.wording import counted
 from pytest_dynperf.report.wrapping import wrapped
 from pytest_dynperf.session.doctor_finding import Lack, missing, severity_of
 
@@ -57,7 +58,7 @@ def _platform_lines(diagnosis: Diagnosis, *, width: int) -> list[str]:
 def _verdict(diagnosis: Diagnosis) -> str:
     lacking = [name for name in diagnosis.asked if not diagnosis.can_run(name)]
     counts = {word: sum(severity_of(finding) == word for finding in diagnosis.shown) for word in ("missing", "warning", "unknown", "fine")}
-    told = f"{counts['missing']} missing, {counts['warning']} warnings, {counts['unknown']} unknown, {counts['fine']} fine"
+    told = f"{counts['missing']} missing, {counted(counts['warning'], 'warning')}, {counts['unknown']} unknown, {counts['fine']} fine"
     if lacking:
         return f"{', '.join(lacking)} cannot run here: {told}"
     return f"{', '.join(diagnosis.asked)} can run here: {told}"

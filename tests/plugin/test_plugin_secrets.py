@@ -88,7 +88,7 @@ def test_no_secret_is_in_any_artifact_of_a_session_that_fails(bench: Bench, plan
 
 
 def test_no_secret_is_in_baselines_and_the_next_session_is_compared_with_them(bench: Bench, planted: None) -> None:
-    with sse_server(model=MODEL) as server:
+    with sse_server(Behaviour(ttft_s=0.001, itl_s=0.001), model=MODEL) as server:
         first = run(bench, server.url, "--update-baselines")
         assert first.code == 0, first.text
         second = run(bench, server.url)
