@@ -11,19 +11,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+GPU_SOURCE, FAKE = "gpu_source", "fake"
+"""Key of provenance, and its value where no driver of the kernel stands behind what was said of the GPUs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """``key`` binds: two measurements whose keys differ are incomparable. ``provenance`` explains: it is what may be under test.
 
     Both map a dotted name (``cpu.model``, ``dynamo.version``) to text. ``platform`` is the name that ``--gpu`` picked.
-    ``may_be_baseline`` is false where the environment cannot be identified (an attached endpoint that nobody named).
+    ``may_be_baseline`` is false where the environment cannot be identified (an attached endpoint that nobody named) or its GPUs are fake.
     """
 
     platform: str
     key: Mapping[str, str]
     provenance: Mapping[str, str]
     may_be_baseline: bool = True
+
+    @property
+    def refused_as_baseline(self) -> str | None:
+        """Why nothing that is measured here can become a baseline, and what to do; ``None`` where it can."""
+        if self.provenance.get(GPU_SOURCE) == FAKE:
+            why = self.provenance.get(f"{GPU_SOURCE}.why")
+            return f"its GPUs are not real (gpu_source: fake{f'; {why}' if why else ''}): measure on a machine with a driver"
+        return None if self.may_be_baseline else "the endpoint's environment is unknown: name it with --dynperf-environment"
 
     @property
     def name(self) -> str:

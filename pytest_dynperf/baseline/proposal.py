@@ -91,6 +91,6 @@ def _require_valid(measurement: Measurement, case: Case, environment: Environmen
             f"{case.name} cannot become a baseline: {len(measurement.runs)} runs, needed are {MINIMUM_RUNS}. Measure again with more runs."
         )
         raise BaselineError(msg)
-    if not environment.may_be_baseline:
-        msg = f"{case.name} cannot become a baseline: the environment behind the endpoint is unknown. Name it with --dynperf-environment."
+    if (why := environment.refused_as_baseline) is not None:
+        msg = f"{case.name} cannot become a baseline: {why}"
         raise BaselineError(msg)

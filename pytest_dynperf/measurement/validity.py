@@ -11,6 +11,7 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.measurement.gpu_validity import gpu_problems
 from pytest_dynperf.metrics.success import successful
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def problems(recording: Recording, traffic: Traffic, expectation: Expectation) -
     valid = successful(recording)
     return (
         *recording.incidents,
+        *gpu_problems(recording),
         *_failures(recording, expectation),
         *_counts(recording, valid, traffic),
         *_lengths(valid, traffic),

@@ -86,8 +86,8 @@ def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
     outcome = result.verdict.outcome
     if result.measurement is None or result.environment is None or outcome is Outcome.INVALID:
         return f"{outcome.text}, never a baseline"
-    if not result.environment.may_be_baseline:
-        return "the endpoint's environment is unknown: name it with --dynperf-environment"
+    if (why := result.environment.refused_as_baseline) is not None:
+        return why
     if outcome is Outcome.REGRESSED:
         return None if accept_regression is not None else 'regressed: accept it with --accept-regression "reason"'
     if outcome not in ACCEPTABLE:

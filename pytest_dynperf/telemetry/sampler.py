@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_dynperf.telemetry import process
+from pytest_dynperf.telemetry.gpu import GpuSampler
 from pytest_dynperf.telemetry.names import BY_SAMPLE
 from pytest_dynperf.telemetry.prometheus import Page, parse
 from pytest_dynperf.telemetry.translate import series_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.observation.series import Series
+    from pytest_dynperf.telemetry.gpu import GpuWatch
 
 _START_S = 5.0
 _STOP_S = 3 * process.TIMEOUT_S
@@ -41,13 +43,16 @@ class Reading:
 
 
 @contextlib.contextmanager
-def sampled(endpoint: Endpoint, *, interval_s: float = 1.0, budget_bytes: int = process.BUDGET_BYTES) -> Iterator[Sampler]:
-    """Read every metrics URL of ``endpoint`` now, each ``interval_s``, and once more when :meth:`Sampler.finish` is called.
+def sampled(
+    endpoint: Endpoint, *, interval_s: float = 1.0, budget_bytes: int = process.BUDGET_BYTES, gpus: GpuWatch | None = None
+) -> Iterator[Sampler]:
+    """Read every metrics URL of ``endpoint`` now, each ``interval_s``, and once more when :meth:`Sampler.finish` is called; and the devices
+    of ``gpus``, at an interval of their own.
 
     Returns when every URL was asked once (about 0.1 s; 2 s for one that does not answer). The key and the headers of the endpoint go to its
     own origin only. What cannot be read, or started, becomes a note and never an error: metrics of servers explain, they do not decide.
     """
-    sampler = Sampler(endpoint, interval_s=interval_s, budget_bytes=budget_bytes)
+    sampler = Sampler(endpoint, interval_s=interval_s, budget_bytes=budget_bytes, gpus=gpus)
     try:
         yield sampler
     finally:
@@ -55,9 +60,9 @@ def sampled(endpoint: Endpoint, *, interval_s: float = 1.0, budget_bytes: int = 
 
 
 class Sampler:
-    """A process that reads, until :meth:`finish`."""
+    """A process that reads pages, and a thread that reads GPUs, until :meth:`finish`."""
 
-    def __init__(self, endpoint: Endpoint, *, interval_s: float, budget_bytes: int) -> None:
+    def __init__(self, endpoint: Endpoint, *, interval_s: float, budget_bytes: int, gpus: GpuWatch | None = None) -> None:
         self._sources = tuple(name for name, _ in endpoint.metrics_urls)
         self._interval_s = interval_s
         self._pages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in close()
@@ -70,6 +75,7 @@ class Sampler:
             headers = [_headers(endpoint, url) for url in urls]
             orders = process.orders(urls, interval_s=interval_s, headers=headers, ca_file=endpoint.ca_file, budget_bytes=budget_bytes)
             self._start(orders)
+        self._gpus = None if gpus is None else GpuSampler(gpus)
 
     def _start(self, orders: bytes) -> None:
         try:
@@ -102,9 +108,11 @@ class Sampler:
         if self._pages.closed:
             msg = "the readings were taken already"
             raise ValueError(msg)
+        of_gpus, said_of_gpus = ((), ()) if self._gpus is None else self._gpus.finish()
         last_words = self._end(_STOP_S)
         if not self._sources:
-            return (), ()
+            self._pages.close()
+            return of_gpus, said_of_gpus
         notes = [] if self._complaint is None else [self._complaint]
         self._pages.seek(0)
         readings, self.cpu_s = read_frames(self._pages, len(self._sources))
@@ -116,10 +124,12 @@ class Sampler:
             found, said = understood(source, own, interval_s=self._interval_s, raw=raw)
             series += found
             notes += said
-        return tuple(series), tuple(notes)
+        return (*series, *of_gpus), (*notes, *said_of_gpus)
 
     def close(self) -> None:
         """End the process, whatever it does, and forget what was not taken."""
+        if self._gpus is not None:
+            self._gpus.close()
         self._end(0)
         self._pages.close()
 

@@ -2,88 +2,148 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes import nvml_stub
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-PROGRAM = """
-import json
+LIST = """
 from pytest_dynperf.accelerator.nvml import list_gpus
 from pytest_dynperf.quantity import Absent
 found = list_gpus()
-print(json.dumps(found.reason if isinstance(found, Absent) else [[g.index, g.uuid, g.name, g.memory_gib] for g in found]))
+say(found.reason if isinstance(found, Absent) else [[g.index, g.uuid, g.name, g.memory_gib] for g in found])
 """
 
-STUB = """
-#include <string.h>
-typedef struct { unsigned long long total, free, used; } memory_t;
-int nvmlInitWithFlags(unsigned flags) { return INIT; }
-int nvmlShutdown(void) { return 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = COUNT; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) { *handle = (void *)(unsigned long)(index + 1); return HANDLE; }
-int nvmlDeviceGetUUID(void *handle, char *text, unsigned size) { strcpy(text, "GPU-0"); text[4] += (char)(long)handle; return 0; }
-int nvmlDeviceGetName(void *handle, char *text, unsigned size) { strcpy(text, "NVIDIA Stub 80GB"); return 0; }
-int nvmlDeviceGetMemoryInfo(void *handle, memory_t *memory) { memory->total = 80ULL << 30; return 0; }
-char *nvmlErrorString(int code) { return "planted"; }
+OPEN = """
+from pytest_dynperf.accelerator.nvml import open_nvml
+source = open_nvml()
 """
 
 
-def ask(library: Path | None) -> object:
-    environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
-    if library is not None:
-        environment["LD_LIBRARY_PATH"] = str(library)
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=True)
-    answer: object = json.loads(done.stdout)
-    return answer
-
-
-def stub(directory: Path, *, init: int = 0, count: int = 2, handle: int = 0) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (cc) for the stub library, found none")
-    (directory / "stub.c").write_text(STUB)
-    defines = [f"-DINIT={init}", f"-DCOUNT={count}", f"-DHANDLE={handle}"]
-    subprocess.run([compiler, "-shared", "-fPIC", *defines, "-o", "libnvidia-ml.so.1", "stub.c"], cwd=directory, check=True, timeout=60)
-    return directory
+@pytest.fixture
+def ask(tmp_path: Path) -> Callable[[str], object]:
+    library = nvml_stub.build(tmp_path)
+    return lambda program: nvml_stub.run(library, tmp_path / "script", program)
 
 
 def test_no_driver_library_is_absent_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "libnvidia-ml.so.1").write_text("not a library, and found before any real one")
 
-    assert ask(tmp_path) == "no NVIDIA driver library (libnvidia-ml.so.1)"
+    assert nvml_stub.run(tmp_path, tmp_path / "script", LIST) == "no NVIDIA driver library (libnvidia-ml.so.1)"
 
 
-def test_devices_are_listed_in_order(tmp_path: Path) -> None:
-    assert ask(stub(tmp_path)) == [[0, "GPU-1", "NVIDIA Stub 80GB", 80.0], [1, "GPU-2", "NVIDIA Stub 80GB", 80.0]]
+def test_devices_are_listed_in_order(ask: Callable[[str], object]) -> None:
+    assert ask("script(gpus=2)" + LIST) == [[0, "GPU-0", "NVIDIA Stub 80GB", 80.0], [1, "GPU-1", "NVIDIA Stub 80GB", 80.0]]
 
 
-def test_a_driver_without_devices_is_not_absent(tmp_path: Path) -> None:
-    assert ask(stub(tmp_path, count=0)) == []
+def test_a_driver_without_devices_is_not_absent(ask: Callable[[str], object]) -> None:
+    assert ask("script(gpus=0)" + LIST) == []
 
 
 @pytest.mark.parametrize(
     ("code", "part"),
-    [
-        (9, "not loaded"),
-        (18, "differ in version"),
-        (4, "no permission"),
-        (999, "planted"),
-    ],
+    [(9, "not loaded"), (18, "differ in version"), (4, "no permission"), (13, "too old"), (999, "failed")],
 )
-def test_failure_of_the_driver_is_absent_with_its_reason(tmp_path: Path, code: int, part: str) -> None:
-    reason = ask(stub(tmp_path, init=code))
-
-    assert isinstance(reason, str)
-    assert part in reason or (code == 999 and "failed" in reason)
+def test_failure_of_the_driver_is_absent_with_its_reason(ask: Callable[[str], object], code: int, part: str) -> None:
+    assert part in str(ask(f"script(init={code})" + LIST))
 
 
-def test_failure_of_one_device_leaves_all_unknown(tmp_path: Path) -> None:
-    assert isinstance(ask(stub(tmp_path, handle=15)), str)
+def test_failure_of_one_device_leaves_all_unknown(ask: Callable[[str], object]) -> None:
+    assert "the GPU is lost" in str(ask("script(gpus=2, lines={'1.handle.code': 15})" + LIST))
+
+
+FIELDS = {
+    "sm": "sm_clock_hz",
+    "mem": "memory_clock_hz",
+    "reasons": "clock_reasons",
+    "temperature": "temperature_celsius",
+    "power": "power_w",
+    "utilization": "utilization",
+    "memory": "memory_used_bytes",
+    "ecc": "ecc_uncorrected",
+    "processes": "processes",
+    "xid": "xids",
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(("code", "part"), [(3, "not supported"), (4, "no permission"), (13, "too old"), (999, "failed")])
+def test_a_field_that_cannot_be_read_is_absent_and_the_others_are_not(
+    ask: Callable[[str], object], field: str, code: int, part: str
+) -> None:
+    program = f"""
+from dataclasses import fields
+from pytest_dynperf.quantity import Absent
+script(lines={{"0.{field}.code": {code}}})
+reading = source.reading("GPU-0")
+say([{{f.name: getattr(reading, f.name).reason for f in fields(reading) if isinstance(getattr(reading, f.name), Absent)}}, reading.gone])
+"""
+    answer = ask(OPEN + program)
+    assert isinstance(answer, list)
+    absent, gone = answer
+    assert gone is None
+    assert list(absent) == [FIELDS[field]]
+    assert part in absent[FIELDS[field]]
+
+
+@pytest.mark.parametrize("code", [15, 16])
+def test_a_lost_gpu_is_gone_whatever_is_asked(ask: Callable[[str], object], code: int) -> None:
+    program = f"""
+before = source.reading("GPU-0").gone
+script(lines={{"0.code": {code}}})
+after = source.reading("GPU-0")
+say([before, after.gone, after.power_w.reason])
+"""
+    answer = ask(OPEN + program)
+    assert isinstance(answer, list)
+    before, gone, reason = answer
+    assert before is None
+    assert gone
+    assert reason == gone
+
+
+def test_processes_that_compute_and_draw_are_one_each(ask: Callable[[str], object]) -> None:
+    program = """
+script(lines={"0.processes": "5:100,6:-1", "0.graphics": "5:300,7:20", "0.mps": "6:50"})
+say([[p.pid, p.memory_bytes] for p in source.reading("GPU-0").processes])
+"""
+    assert ask(OPEN + program) == [[5, 300], [6, 50], [7, 20]]
+
+
+def test_memory_that_is_not_told_is_absent(ask: Callable[[str], object]) -> None:
+    answer = ask(OPEN + "script(lines={'0.processes': '5:-1'}); say([[p.pid, p.memory_bytes] for p in source.reading('GPU-0').processes])")
+    assert answer == [[5, {"absent": "the driver does not say how much memory the process uses"}]]
+
+
+def test_a_flood_of_xids_ends(ask: Callable[[str], object]) -> None:
+    answer = ask(OPEN + "script(lines={'0.xid': ','.join(['13'] * 150)}); say(len(source.reading('GPU-0').xids))")
+    assert answer == 150
+
+
+def test_an_instance_has_its_own_memory_and_its_gpu_s_clocks(ask: Callable[[str], object]) -> None:
+    program = """
+script(lines={"0.mig": "MIG-a:1000:7,MIG-b:2000:9", "0.reasons": 64, "0.used": 16})
+r = source.reading("MIG-b")
+say([r.memory_used_bytes, r.clock_reasons, r.utilization])
+"""
+    assert ask(OPEN + program) == [9, 64, {"absent": "not supported by this GPU or driver"}]
+
+
+def test_a_driver_that_hangs_delays_nobody_for_ever(ask: Callable[[str], object]) -> None:
+    program = """
+from pytest_dynperf.accelerator import nvml
+nvml.PATIENCE_S = 0.05
+source._lock.acquire()
+say([source.reading("GPU-0").power_w.reason, source.gpus().reason, source.close()])
+"""
+    answer = ask(OPEN + program)
+    assert isinstance(answer, list)
+    first, second, third = answer
+    assert "has not answered" in first
+    assert "has not answered" in second
+    assert third is None

@@ -76,6 +76,11 @@ def test_an_unknown_environment_is_no_baseline() -> None:
         proposal(environment=replace(ENVIRONMENT, may_be_baseline=False))
 
 
+def test_fake_gpus_are_no_baseline() -> None:
+    with pytest.raises(BaselineError, match="gpu_source: fake"):
+        proposal(environment=replace(ENVIRONMENT, provenance={"gpu_source": "fake"}))
+
+
 def test_parts_of_rates_are_kept() -> None:
     rate = Cell("request_error_rate.v1", "value")
     measured = measurement_of({rate: (0.1, 0.2, 0.1)})

@@ -102,6 +102,16 @@ def test_an_environment_that_nobody_named_is_refused(tmp_path: Path) -> None:
     assert "--dynperf-environment" in done.refused[0]
 
 
+def test_what_fake_gpus_gave_is_refused_whatever_else_is_said_of_the_environment(tmp_path: Path) -> None:
+    result = a_result(4)
+    assert result.environment is not None
+    provenance = {**result.environment.provenance, "gpu_source": "fake", "gpu_source.why": "planted"}
+    fake = replace(result, environment=replace(result.environment, provenance=provenance, may_be_baseline=True))
+    done, _ = accept(a_report(fake), settings(tmp_path))
+    assert "gpu_source: fake; planted" in done.refused[0]
+    assert done.accepted == ()
+
+
 def test_a_throttled_run_is_invalid_and_so_refused(tmp_path: Path) -> None:
     result = a_result(4)
     assert result.measurement is not None
