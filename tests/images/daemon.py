@@ -145,12 +145,21 @@ def _install(place: Place, say: Callable[[str], None]) -> None:
         msg = f"{place.dockerd[0]} is not installed, and this user cannot install {' and '.join(PACKAGES)} with apt-get"
         raise DaemonError(msg)
     say(f"container engine: installing {' and '.join(PACKAGES)}")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    said = ""
+    # A source of packages that cannot be reached is no matter while another one has these.
     for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(["apt-get", "-q", *words], env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            msg = f"apt-get {' '.join(words)} failed:\n{(done.stdout + done.stderr)[-2000:]}"
-            raise DaemonError(msg)
+        done = subprocess.run(
+            ["apt-get", "-q", *words],
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        said += done.stdout
+    if done.returncode != 0:
+        msg = f"apt-get could not install {' and '.join(PACKAGES)}:\n{said[-2000:]}"
+        raise DaemonError(msg)
 
 
 @contextlib.contextmanager

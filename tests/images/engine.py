@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_dynperf.deployment.container_spec import SESSION_LABEL
+from pytest_dynperf.deployment.session_lock import is_alive
 from tests.images.archive import write_archive
 from tests.images.recipe import LABEL, REPOSITORY, recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from docker import DockerClient
 
     from tests.images.recipe import Recipe
 
+KEEP = "dynperf-test.keep"
+"""Label of what no test may look at or remove, for trials by hand beside running tests."""
 TIMEOUT_S = 600
 """For one answer of the engine; unpacking the largest image takes seconds, and a minute on a slow disk."""
 
@@ -93,10 +97,11 @@ def build(client: DockerClient, recipe: Recipe) -> Image:
 
 
 def build_all(client: DockerClient, *, told: Callable[[Image], None] = lambda _: None) -> dict[str, Image]:
-    """All images by their recipe's name; ``told`` hears of each."""
+    """All images by their recipe's name, each also tagged ``latest``, as the platform ``mocker`` calls it; ``told`` hears of each."""
     images = {}
     for name, recipe in recipes().items():
         images[name] = build(client, recipe)
+        client.api.tag(recipe.reference, recipe.reference.partition(":")[0], tag="latest")
         told(images[name])
     return images
 
@@ -123,19 +128,24 @@ def turn(what: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def ours(client: DockerClient, mark: str = "dynperf") -> frozenset[str]:
-    """Every container (dead ones too), network and volume that has a label with ``mark`` in its key, as ``kind name``.
+def ours(client: DockerClient) -> frozenset[str]:
+    """Every container (dead ones too), network and volume with ``dynperf`` in a label's key, as ``kind name``.
 
-    Containers of the images that are made here count whoever started them, because they inherit the image's labels.
+    Containers of the images that are made here count whoever started them: they inherit the labels of their image. What somebody else works
+    with does not: what is labelled :data:`KEEP`, and what a session that is alive has started.
     """
     listed: list[tuple[str, list[dict[str, Any]]]] = [
         ("container", client.api.containers(all=True)),
         ("network", client.api.networks()),
         ("volume", client.api.volumes()["Volumes"] or []),
     ]
-    return frozenset(
-        f"{kind} {_name(one)}" for kind, all_of_them in listed for one in all_of_them if any(mark in key for key in one.get("Labels") or {})
-    )
+    return frozenset(f"{kind} {_name(one)}" for kind, several in listed for one in several if _counts(one.get("Labels") or {}))
+
+
+def _counts(labels: Mapping[str, str]) -> bool:
+    session = labels.get(SESSION_LABEL)
+    leases = Path(f"/tmp/dynperf-leases-{os.getuid()}")
+    return any("dynperf" in key for key in labels) and KEEP not in labels and not (session and is_alive(session, leases))
 
 
 def remove(client: DockerClient, what: frozenset[str]) -> None:
