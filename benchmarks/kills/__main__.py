@@ -40,6 +40,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of targets, signals and moments (default: %(default)s)")
     parser.add_argument("--launchers", default="process", metavar="NAMES", help="process, container, or both, with a comma between")
     parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with the Nth session (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), metavar="N", help="begin no session later than that")
     parser.add_argument("--arguments", default="", metavar="TEXT", help="further arguments for every pytest")
     parser.add_argument("--container-arguments", default="--dynperf-launcher=container", metavar="TEXT", help="those of containers")
     parser.add_argument("--plant", choices=sorted(PLANTED), help="plant a leak, to see that it is found")
@@ -154,10 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = Path(tempfile.mkdtemp(prefix="kills-"))
     campaign = Campaign(options, root)
     planned = kills(options.count, options.seed, options.launchers)[options.first - 1 :]
+    began_s, ended = time.monotonic(), 0
     for kill in planned:
+        if time.monotonic() - began_s > options.minutes * 60:
+            break
         campaign.one(kill)
+        ended += 1
     counts = ", ".join(f"{number} {what}" for what, number in sorted(campaign.outcomes.items()))
-    print(f"{len(planned)} sessions ended, {len(campaign.broken)} left something: {counts or 'none clean'}")
+    print(f"{ended} sessions ended, {len(campaign.broken)} left something: {counts or 'none clean'}")
     for text in campaign.broken:
         print(f"  {text}")
     if not campaign.broken:

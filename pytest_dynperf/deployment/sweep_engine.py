@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_dynperf.deployment.sweep import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import docker
 
-ANSWER_S = 2.0
+ANSWER_S = 2
 """An engine that takes longer is left alone: sweeping up must not keep anybody waiting."""
 
 
@@ -49,40 +48,35 @@ class DockerEngine:
 
     def containers(self) -> Mapping[str, Mapping[str, str]]:
         """Id to labels."""
-        with _as_os_error():
-            found = self._client.api.containers(all=True, filters={"label": LABELS[0]})
-            return {str(one["Id"]): dict(one.get("Labels") or {}) for one in found}
-        return {}
+        return _labels(_asked(lambda: self._client.api.containers(all=True, filters={"label": LABELS[0]})))
 
     def networks(self) -> Mapping[str, Mapping[str, str]]:
         """Id to labels."""
-        with _as_os_error():
-            found = self._client.api.networks(filters={"label": LABELS[0]})
-            return {str(one["Id"]): dict(one.get("Labels") or {}) for one in found}
-        return {}
+        return _labels(_asked(lambda: self._client.api.networks(filters={"label": LABELS[0]})))
 
     def remove_container(self, container: str) -> None:
         """As :meth:`~pytest_dynperf.deployment.sweep.Engine.remove_container`."""
-        with _as_os_error():
-            self._client.api.remove_container(container, force=True, v=True)
+        _asked(lambda: self._client.api.remove_container(container, force=True, v=True))
 
     def remove_network(self, network: str) -> None:
         """As :meth:`~pytest_dynperf.deployment.sweep.Engine.remove_network`."""
-        with _as_os_error():
-            self._client.api.remove_network(network)
+        _asked(lambda: self._client.api.remove_network(network))
 
 
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    from docker.errors import APIError, DockerException, NotFound
+def _labels(found: Any) -> dict[str, dict[str, str]]:
+    return {str(one["Id"]): dict(one.get("Labels") or {}) for one in found or ()}
+
+
+def _asked(question: Callable[[], Any]) -> Any:
+    """The answer; ``None`` about what is gone, or is being removed by somebody else."""
+    from docker.errors import APIError, DockerException
 
     try:
-        yield
-    except NotFound:
-        return
+        return question()
     except APIError as error:
-        if error.status_code != 409:  # somebody else is removing it already
-            raise OSError(str(error)) from error
+        if error.status_code in (404, 409):
+            return None
+        raise OSError(str(error)) from error
     except DockerException as error:
         raise OSError(str(error)) from error
 

@@ -10,10 +10,10 @@ import os
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import FrameType
 
@@ -66,10 +66,10 @@ def deferred() -> Iterator[None]:
         signal.raise_signal(came[0])
 
 
-def _restore(before: dict[signal.Signals, object]) -> None:
+def _restore(before: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | int | None]) -> None:
     for number, action in before.items():
         if action is not None:  # not set by Python, so Python cannot set it again
-            signal.signal(number, action)  # type: ignore[arg-type]
+            signal.signal(number, action)
 
 
 def _in_main_thread() -> bool:

@@ -310,9 +310,9 @@ def test_one_that_was_killed_for_want_of_memory_says_so(
     tmp_path: Path, launch: Callable[..., list[process.Running]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, other = launch(spec("a", SLEEP, directory=tmp_path), spec("b", SLEEP, directory=tmp_path))
-    for one, number in ((service, signal.SIGKILL), (other, signal.SIGTERM)):
-        os.kill(one.process.pid, number)
-        wait_for(lambda one=one: process.ended(one.process), "the end of the service")
+    os.kill(service.process.pid, signal.SIGKILL)
+    os.kill(other.process.pid, signal.SIGTERM)
+    wait_for(lambda: process.ended(service.process) and process.ended(other.process), "the end of both services")
     assert "memory" not in (process.incident([service]) or ""), "nobody was killed for it since"
     count = process.oom_kills()
     monkeypatch.setattr(process, "oom_kills", lambda: count + 1)

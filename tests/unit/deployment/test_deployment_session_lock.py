@@ -56,7 +56,9 @@ def hold(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
         process.communicate()
 
 
-def test_a_session_lives_as_long_as_its_process_and_not_as_long_as_its_file(tmp_path: Path, hold: Callable[[str], subprocess.Popen[str]]) -> None:
+def test_a_session_lives_as_long_as_its_process_and_not_as_long_as_its_file(
+    tmp_path: Path, hold: Callable[[str], subprocess.Popen[str]]
+) -> None:
     holder = hold("aa")
     assert is_alive("aa", tmp_path)
     with dead_sessions(tmp_path) as dead:
@@ -143,7 +145,8 @@ def test_a_child_that_executes_another_program_does_not_keep_the_session_alive(t
     lock = hold_session(trace(tmp_path, "aa"), tmp_path)
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
-        lock._descriptor, descriptor = None, lock._descriptor
+        descriptor = lock._descriptor
+        lock._descriptor = None
         assert descriptor is not None
         os.close(descriptor)  # as the kernel does when a process is killed
         assert not is_alive("aa", tmp_path)
