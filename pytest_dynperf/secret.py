@@ -41,31 +41,39 @@ _PUBLIC = re.compile(
 )
 _HEADER = re.compile(r"authorization|cookie|api-?key|token|secret|password", re.IGNORECASE)
 
-# What a secret is written as where its value is not known beforehand; the group is the secret. Every repetition is bounded by a literal in
-# front of it, so that a search is linear in the text.
+# What a secret is written as where its value is not known beforehand: literals to search for, and what must stand there; its group is the
+# secret. Literals, because searching for one of those is twenty times as fast. Repetitions end at what cannot be in a secret, or are
+# bounded, so that the cost is linear in the text.
 _VALUE = r"(?!\[redacted|\$\{)([^\s\"'`,;\\<>\])}]{6,})"
 _QUOTE = r"[\"'\\]{0,4}"
 _SCHEME = r"(?i:(?:bearer|basic|token|digest|negotiate|apikey)\s{1,4})?+"
+_OPTION = (
+    r"--(?i:(?:(?:hf|auth|access|bearer|api|client|admin|ngc|refresh|session)[-_])?"
+    r"(?:api[-_]key|token|secret|password|passwd|access[-_]key))(?![\w-])"
+    rf"{_QUOTE}(?:\s{{0,4}}[=,]\s{{0,4}}|\s{{1,4}}){_QUOTE}(?!-){_VALUE}"
+)
+_NAMES = ("API_KEY", "_TOKEN", "_SECRET", "ACCESS_KEY", "SECRET_KEY", "PASSWORD", "PASSWD", "hf_token", "password")
+_ALONE = r"(?<![A-Za-z0-9])"
 _SHAPES = tuple(
-    (needle, re.compile(pattern, re.ASCII))
-    for needle, pattern in (
-        ("://", r"://([^/\s?#\"'<>:@]{16,}|[^/\s?#\"'<>:@]{0,256}:[^/\s?#\"'<>]{1,})@"),
-        ("uthorization", rf"(?i:authorization){_QUOTE}\s{{0,4}}[:=]\s{{0,4}}{_QUOTE}{_SCHEME}{_VALUE}"),
-        ("earer", r"\b(?i:bearer)\s{1,4}([A-Za-z0-9._~+/=-]{16,})"),
-        ("key", rf"(?i:x-api-key|api_key){_QUOTE}\s{{0,4}}[:=]\s{{0,4}}(?!\[redacted)\[?{_QUOTE}{_VALUE}"),
+    (literals, re.compile(pattern, re.ASCII))
+    for literals, pattern in (
+        (("://",), r"://([^/\s?#\"'<>:@]{16,}|[^/\s?#\"'<>:@]{0,256}:[^/\s?#\"'<>]{1,})@"),
+        (("uthorization", "UTHORIZATION"), rf"(?i:uthorization){_QUOTE}\s{{0,4}}[:=]\s{{0,4}}{_QUOTE}{_SCHEME}{_VALUE}"),
+        (("earer ", "EARER "), r"(?i:earer)\s{1,4}([A-Za-z0-9._~+/=-]{16,})"),
         (
-            "--",
-            (
-                r"--(?i:(?:(?:hf|auth|access|bearer|api|client|admin|ngc|refresh|session)[-_])?"
-                r"(?:api[-_]key|token|secret|password|passwd|access[-_]key))(?![\w-])"
-                rf"{_QUOTE}(?:\s{{0,4}}[=,]\s{{0,4}}|\s{{1,4}}){_QUOTE}(?!-){_VALUE}"
-            ),
+            ("pi_key", "PI_KEY", "pi-key", "pi-Key", "PI-Key", "PI-KEY"),
+            rf"(?i:pi_key|(?<=x-a)pi-key){_QUOTE}\s{{0,4}}[:=]\s{{0,4}}(?!\[redacted)\[?{_QUOTE}{_VALUE}",
         ),
-        ("=", rf"(?:API_KEY|_TOKEN|_SECRET|ACCESS_KEY|SECRET_KEY|PASSWORD|PASSWD|hf_token|password)\s{{0,2}}=\s{{0,2}}{_QUOTE}{_VALUE}"),
-        ("_", r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
-        ("-", r"(?<![A-Za-z0-9])(nvapi-[\w-]{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|sk-(?=[\w-]{0,64}?[A-Z0-9])[\w-]{16,})"),
-        ("A", r"(?<![A-Za-z0-9])((?:AKIA|ASIA)[0-9A-Z]{16})(?![A-Za-z0-9])"),
-        ("eyJ", r"(?<![A-Za-z0-9])(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,})"),
+        (("--",), _OPTION),
+        (_NAMES, rf"(?:{'|'.join(_NAMES)})\s{{0,2}}=\s{{0,2}}{_QUOTE}{_VALUE}"),
+        (("hf_",), _ALONE + r"(hf_[A-Za-z0-9]{16,})"),
+        (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), _ALONE + r"(gh[a-z]_[A-Za-z0-9]{20,})"),
+        (("github_pat_",), _ALONE + r"(github_pat_[A-Za-z0-9_]{20,})"),
+        (("nvapi-", "glpat-"), _ALONE + r"((?:nvapi|glpat)-[\w-]{16,})"),
+        (("sk-",), _ALONE + r"(sk-(?=[\w-]{0,64}?[A-Z0-9])[\w-]{16,})"),
+        (("xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-"), _ALONE + r"(xox[a-z]-[\w-]{10,})"),
+        (("AKIA", "ASIA"), _ALONE + r"((?:AKIA|ASIA)[0-9A-Z]{16})(?![A-Za-z0-9])"),
+        (("eyJ",), _ALONE + r"(eyJ[\w-]{8,2048}\.[\w-]{8,4096}\.[\w-]{8,4096})"),
     )
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*", re.ASCII)
@@ -140,7 +148,7 @@ def redact(text: str, secrets: Secrets = NONE, *, cut: bool = False) -> str:
     run, so that ``user:secret`` goes too), and what has the shape of one. Overlapping secrets become one. Applied again it changes nothing.
 
     ``cut``: ``text`` is part of a longer one, and what it begins or ends with may be part of a secret (8 characters and more are seen).
-    Linear in the text; for each known secret it is searched some ten times, about 0.1 ms per KiB and hundred secrets.
+    Linear in the text: 15 µs for a line, 30 ms per MiB with ten secrets known, and 6 ms more for every ten more.
     """
     if len(text) < SHORTEST:
         return text
@@ -254,10 +262,14 @@ def _found(text: str, form: str) -> Iterator[tuple[int, int]]:
 
 
 def _shaped(text: str) -> Iterator[tuple[int, int]]:
-    for needle, pattern in _SHAPES:
-        if needle in text or needle.upper() in text:
-            for match in pattern.finditer(text):
-                yield match.span(1)
+    for literals, pattern in _SHAPES:
+        for literal in literals:
+            at = text.find(literal)
+            while at >= 0:
+                match = pattern.match(text, at)
+                if match is not None:
+                    yield match.span(1)
+                at = text.find(literal, at + 1 if match is None else match.end())
 
 
 def _shaped_texts(text: str) -> Iterator[str]:

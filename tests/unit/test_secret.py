@@ -206,7 +206,8 @@ def test_no_known_secret_is_left_and_a_second_time_changes_nothing(values: list[
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "A", "://", "://a:", "sk-", "sk-A", "eyJ", "Bearer ", "--api-key ", "AKIA", "QUFB", "_TOKEN=", "x@", "hf_"]
+    "unit",
+    ["a", "A", "://", "://a:", "sk-", "sk-A", "eyJ", "-eyJ", "-sk-", "Bearer ", "--api-key ", "AKIA", "QUFB", "_TOKEN=", "x@", "hf_"],
 )
 def test_a_megabyte_of_what_nearly_is_a_secret_comes_to_an_end(unit: str) -> None:
     """With a cost that grows as the square of the size it would take hours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_dynperf.report.json_file import decode_session, encode_session
 from pytest_dynperf.report.terminal import failure_text, summary
 from pytest_dynperf.secret import REDACTED
 from pytest_dynperf.session.plan import Settings
-from pytest_dynperf.session.redaction import session_secrets, without_secrets
+from pytest_dynperf.session.redaction import redact_logs, session_secrets, without_secrets
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.judged_reports import of_everything
 from tests.fakes.session_reports import a_report, a_result, every_outcome
@@ -79,6 +80,18 @@ def test_whatever_is_secret_the_file_can_be_read_again(monkeypatch: pytest.Monke
         found = decode_session(json.loads(json.dumps(encode_session(without_secrets(report, SETTINGS)))))
         assert [result.case.name for result in found.results] == names, word
         assert [result.verdict.outcome for result in found.results] == [result.verdict.outcome for result in report.results], word
+
+
+def test_logs_of_a_stopped_deployment_lose_their_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MY_KEY", PLAIN)
+    (tmp_path / "worker.log").write_text(f"serving with --api-key {PLAIN}\n")
+    (tmp_path / "worker.log.gz").write_bytes(gzip.compress(PLAIN.encode())[:-4])
+    (tmp_path / "notes.txt").write_text(PLAIN)
+    [trouble] = redact_logs(tmp_path, SETTINGS)
+    assert "worker.log.gz" in trouble
+    assert (tmp_path / "worker.log").read_text() == f"serving with --api-key {REDACTED}\n"
+    assert (tmp_path / "notes.txt").read_text() == PLAIN
+    assert redact_logs(tmp_path / "nowhere", SETTINGS) == ()
 
 
 def words_of(value: object) -> set[str]:
