@@ -14,12 +14,12 @@ _PLAIN = ("jitter_s", "after", "times", "paths")
 class Disturbance:
     """All at once, on what the server sends. The defaults disturb nothing.
 
-    Any protocol: ``latency_s`` before each piece, and up to ``jitter_s`` more; ``bytes_per_s``; ``drip_s`` between single bytes; ``refuse``
+    Any protocol: ``latency_s`` before each piece, up to ``jitter_s`` more; ``bytes_per_s``; ``drip_s`` between single bytes; ``refuse``
     resets a connection (HTTP: at a request) unanswered; after so many bytes, HTTP head included, the connection is reset (RST), closed
     (truncated: FIN), or stays open without another byte (``stall_after_bytes``, until the proxy heals).
-    HTTP: ``status`` answers in the server's place; ``zero_tokens`` is a complete stream without content; ``endless`` a line that never ends,
-    up to so many bytes; ``without_done`` ends a stream without ``[DONE]``; after so many events, one that is no JSON, or an error with
-    ``[DONE]`` behind it and nothing else.
+    HTTP: ``status`` answers in the server's place; ``zero_tokens`` is a complete stream without content; ``endless`` a line that never
+    ends, up to so many bytes; ``without_done`` ends a stream without ``[DONE]``; after so many events, one that is no JSON, or an error
+    with ``[DONE]`` behind it and nothing else.
     ``after``: so many connections (HTTP: requests) come through first; ``times``: how many then meet it, and no more; ``None``: all.
     ``paths`` that begin so are disturbed, HTTP only.
     """

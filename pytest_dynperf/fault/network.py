@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import FaultError, UnsupportedFaultError
@@ -70,7 +71,7 @@ def require_own_network(service: Service) -> str:
         raise FaultError(msg)
     path = f"/proc/{service.pids[0]}/ns/net"
     try:
-        shared = os.readlink(path) == os.readlink("/proc/self/ns/net")
+        shared = Path(path).readlink() == Path("/proc/self/ns/net").readlink()
     except PermissionError as error:
         raise UnsupportedFaultError(_no_privilege(name, path, error)) from error
     if shared:

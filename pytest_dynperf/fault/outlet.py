@@ -134,4 +134,3 @@ class Outlet:
         self._writer.write(data)
         await self._writer.drain()
         self._sent += len(data)
-

@@ -1,7 +1,7 @@
 """From tables, as TOML gives them, to a checked Layer. Pure: the caller has read the file.
 
-In: the tables ``topology``, ``traffic``, ``axes``, ``expect`` and ``fault``, and where they stand. Out: a Layer, or a ScenarioError that names
-file, dotted key, what was found, what is allowed and the nearest known key.
+In: the tables ``topology``, ``traffic``, ``axes``, ``expect`` and ``fault``, and where they stand. Out: a Layer, or a ScenarioError that
+names file, dotted key, what was found, what is allowed and the nearest known key.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from pytest_dynperf.fault.injection import injected
 from pytest_dynperf.load.run import run_load
 from pytest_dynperf.metrics import fault as meaning
 from pytest_dynperf.metrics.definition import RunFacts
-from pytest_dynperf.observation.request_record import FailureKind
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.topology import Role, Topology
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.fault.injection import Injection
     from pytest_dynperf.observation.recording import Recording
+    from pytest_dynperf.observation.request_record import FailureKind
 
 pytestmark = pytest.mark.system
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from pytest_dynperf.errors import UnsupportedFaultError
@@ -14,7 +15,6 @@ from pytest_dynperf.fault.toolbox import kill
 from pytest_dynperf.load.progress import Progress
 from pytest_dynperf.load.run import run_load
 from pytest_dynperf.metrics.series_ids import FAULT_ACTIVE
-from pytest_dynperf.observation.recording import Recording
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.traffic import Arrival, Traffic
 from pytest_dynperf.workload.request import Request
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dynperf.fault.injection import Injection
+    from pytest_dynperf.observation.recording import Recording
 
 KILL = Fault(inject="kill worker", after_share=0.1, duration_s=0.3, restore_s=30.0)
 TRAFFIC = Traffic(
@@ -105,25 +106,33 @@ def test_a_run_that_is_over_before_it_heals_is_invalid_and_heals(deployment: Ser
     assert injection.broken is None, "it answers again"
 
 
-def test_an_interrupted_run_heals(deployment: Served) -> None:
-    service = deployment.services["worker-0"]
-    with pytest.raises(KeyboardInterrupt), injected(replace(KILL, inject="pause worker"), deployment, instances=1) as injection:
+def interrupt(deployment: Served, seen: list[Injection]) -> None:
+    """In the middle of the fault."""
+    with injected(replace(KILL, inject="pause worker", duration_s=60.0), deployment, instances=1) as injection:
+        seen.append(injection)
         injection.watching(lambda _: None)(Progress(run="1", done=50, total=100, tokens_per_s=None, elapsed_s=1.0))
         while not injection.series:
             pass
         raise KeyboardInterrupt
-    assert len(injection.series[0].stamps_ns) == 2
-    assert service.pids
+
+
+def test_an_interrupted_run_heals(deployment: Served) -> None:
+    service = deployment.services["worker-0"]
+    seen: list[Injection] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(deployment, seen)
+    assert len(seen[0].series[0].stamps_ns) == 2
+    assert {psutil.Process(pid).status() for pid in service.pids} & {psutil.STATUS_STOPPED} == set()
 
 
 def test_a_system_that_does_not_come_back_is_broken(deployment: Served) -> None:
     """Two instances are expected, and there was one from the start."""
-    with injected(replace(KILL, inject="restart worker", restore_s=1.0), deployment, instances=2) as injection:
+    with injected(replace(KILL, inject="pause worker", duration_s=0.1, restore_s=3.0), deployment, instances=2) as injection:
         injection.watching(lambda _: None)(Progress(run="1", done=50, total=100, tokens_per_s=None, elapsed_s=1.0))
         while not injection.series:
             pass
     assert injection.broken is not None
-    assert "did not come back after the fault (restart worker after 10% of the requests), and was discarded" in injection.broken
+    assert "did not come back after the fault (pause worker after 10% of the requests, for 0.1 s), and was discarded" in injection.broken
     assert "lists 1 instances" in injection.broken
     assert injection.broken in injection.problems
 
@@ -140,9 +149,15 @@ def test_a_fault_that_goes_wrong_is_a_problem(deployment: Served) -> None:
 
 
 def test_what_cannot_be_is_said_before_the_run(deployment: Served) -> None:
-    with pytest.raises(UnsupportedFaultError, match="needs containers"), injected(replace(KILL, inject="cut-off worker"), deployment, instances=1):
+    with (
+        pytest.raises(UnsupportedFaultError, match="needs containers"),
+        injected(replace(KILL, inject="cut-off worker"), deployment, instances=1),
+    ):
         pytest.fail("the block must not run")
-    with pytest.raises(UnsupportedFaultError, match="no such service"), injected(replace(KILL, inject="kill etcd"), deployment, instances=1):
+    with (
+        pytest.raises(UnsupportedFaultError, match="no such service"),
+        injected(replace(KILL, inject="kill etcd"), deployment, instances=1),
+    ):
         pytest.fail("the block must not run")
 
 

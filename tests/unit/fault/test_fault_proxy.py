@@ -115,7 +115,12 @@ def test_a_stall_ends_at_the_deadline_between_tokens(proxy: FaultProxy) -> None:
 
 def test_a_stall_that_heals_is_a_late_answer_and_no_failure(proxy: FaultProxy) -> None:
     proxy.disturb(Disturbance(stall_after_bytes=700))
-    healer = threading.Thread(target=lambda: (_wait(proxy, "stall_after_bytes"), proxy.heal()))
+
+    def heal() -> None:
+        _wait(proxy, "stall_after_bytes")
+        proxy.heal()
+
+    healer = threading.Thread(target=heal)
     healer.start()
     records = load(proxy)
     healer.join()
@@ -166,9 +171,9 @@ def test_other_paths_are_left_alone(proxy: FaultProxy) -> None:
 
 
 def test_a_fault_that_never_happened_is_an_error(proxy: FaultProxy) -> None:
-    with pytest.raises(FaultError, match=r"was to do error_after_events and never did: 3 connections or requests"):
-        with proxy.disturbed(Disturbance(error_after_events=1000)):
-            load(proxy)
+    never = pytest.raises(FaultError, match=r"was to do error_after_events and never did: [3-9] connections or requests")
+    with never, proxy.disturbed(Disturbance(error_after_events=1000)):
+        load(proxy)
     with pytest.raises(FaultError, match=r"was to do status and never did: 0 connections"), proxy.disturbed(Disturbance(status=500)):
         pass
     assert [record.error for record in load(proxy)] == [None] * 3
@@ -186,7 +191,7 @@ def test_a_server_that_is_gone_is_a_connection_that_is_closed() -> None:
         port = server.port
     with fault_proxy(f"http://127.0.0.1:{port}") as proxy, pytest.raises(EndpointError):
         exchange("GET", f"{proxy.url}/v1/models", timeout_s=10)
-    with pytest.raises(EndpointError, match="refused"):
+    with pytest.raises(EndpointError, match="refuses"):
         exchange("GET", f"{url}/v1/models", timeout_s=10)
 
 
@@ -229,9 +234,11 @@ def bytes_proxy() -> Iterator[FaultProxy]:
 
 def received(proxy: FaultProxy, data: bytes) -> tuple[bytes, str]:
     """What comes back of ``data``, and how it ended: ``all``, ``closed``, ``reset``."""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
-        got = b""
+    got = b""
+    with socket.socket() as connection:
+        connection.settimeout(10)
         try:
+            connection.connect(("127.0.0.1", proxy.port))
             connection.sendall(data)
             while len(got) < len(data):
                 piece = connection.recv(65536)

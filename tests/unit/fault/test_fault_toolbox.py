@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from pytest_dynperf.deployment import process
 from pytest_dynperf.deployment.control import exchange
 from pytest_dynperf.errors import EndpointError, FaultError, ServiceExited, UnsupportedFaultError
 from pytest_dynperf.fault import network, toolbox
@@ -54,7 +55,7 @@ def test_killed_is_gone_and_no_incident(deployment: Served, service: Service) ->
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
     assert not healthy(deployment)
     assert deployment.incident() is None
-    with pytest.raises(FaultError, match="worker-0 does not run .*there is nothing to kill"):
+    with pytest.raises(FaultError, match=r"worker-0 does not run .*there is nothing to kill"):
         toolbox.kill(service)
     with pytest.raises(FaultError, match="there is nothing to pause"), toolbox.paused(service):
         pytest.fail("the block must not run")
@@ -70,11 +71,37 @@ def test_a_death_that_nobody_asked_for_is_an_incident_still(deployment: Served, 
     assert "worker-0 was killed by SIGKILL, although nobody asked it to" in str(deployment.incident())
 
 
+def test_an_incident_that_is_looked_for_while_it_is_killed_is_none(
+    deployment: Served, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load generator looks every 100 ms, from another thread than the one that kills."""
+    look = process.ended
+
+    def killed_meanwhile(popen: subprocess.Popen[bytes]) -> str | None:
+        monkeypatch.setattr(process, "ended", look)
+        service.kill()
+        return look(popen)
+
+    def restarted_meanwhile(popen: subprocess.Popen[bytes]) -> str | None:
+        monkeypatch.setattr(process, "ended", look)
+        service.kill()
+        seen = look(popen)
+        service.restart()
+        return seen
+
+    for meanwhile in (killed_meanwhile, restarted_meanwhile):
+        if not service.pids:
+            toolbox._start_again(service, 30.0)
+        monkeypatch.setattr(process, "ended", meanwhile)
+        assert deployment.incident() is None
+
+
 def test_restarted_is_ready_again(deployment: Served, service: Service) -> None:
     before = service.pids
     with toolbox.restarted(service):
-        assert service.pids == ()
+        meanwhile = service.pids
         assert not healthy(deployment)
+    assert meanwhile == ()
     assert service.pids
     assert service.pids != before
     assert healthy(deployment)
@@ -104,11 +131,11 @@ def test_a_service_that_cannot_come_back_is_named(tmp_path: Path) -> None:
     with served(tmp_path) as deployment:
         service = deployment.services["worker-0"]
         port = service.ports["http"]
-        with socket.socket() as taken, pytest.raises(ServiceExited, match=r"worker-0 was started again and ended with exit status 1"):
+        ends = pytest.raises(ServiceExited, match=r"worker-0 was started again and ended with exit status 1")
+        with socket.socket() as taken, ends, toolbox.restarted(service):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with toolbox.restarted(service):
-                taken.bind(("127.0.0.1", port))
-                taken.listen()
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
 
 
 def test_which_service_a_role_is(deployment: Served) -> None:
@@ -136,9 +163,11 @@ def test_somebody_elses_endpoint(deployment: Served) -> None:
 
 
 def test_a_process_of_this_host_is_not_cut_off(service: Service) -> None:
-    with pytest.raises(UnsupportedFaultError, match=r"worker-0 cannot be cut off: it shares the network of this host.*needs containers"):
-        with toolbox.cut_off(service):
-            pytest.fail("the block must not run")
+    refused = pytest.raises(
+        UnsupportedFaultError, match=r"worker-0 cannot be cut off: it shares the network of this host.*needs containers"
+    )
+    with refused, toolbox.cut_off(service):
+        pytest.fail("the block must not run")
 
 
 @dataclass
@@ -159,7 +188,7 @@ def isolated(tmp_path: Path) -> Iterator[InNamespace]:
         pytest.skip("needs root and unshare: none here")
     process = subprocess.Popen(["unshare", "--net", "sleep", "600"])
     try:
-        while os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+        while Path(f"/proc/{process.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
             assert process.poll() is None, "unshare has ended"
         yield InNamespace(process, spec("cache-0", "cache", 1, tmp_path))
     finally:
@@ -189,5 +218,5 @@ def test_cut_off_in_a_namespace_of_its_own(isolated: InNamespace) -> None:
 
 def test_without_iptables_it_says_so(isolated: InNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "shutil", type("", (), {"which": staticmethod(lambda *_, **__: None)}))
-    with pytest.raises(UnsupportedFaultError, match="iptables is missing. Install it"), toolbox.cut_off(isolated):  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedFaultError, match=r"iptables is missing\. Install it"), toolbox.cut_off(isolated):  # type: ignore[arg-type]
         pytest.fail("the block must not run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from pytest_dynperf.scenario.sweep import expand
 from pytest_dynperf.scenario.toml_file import load_scenario
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLATFORM = Platform(
     name="p",

@@ -155,7 +155,7 @@ def test_what_never_recovers_is_never_unchanged() -> None:
     never = replace(third, values={ERRORS: third.values[ERRORS]}, absent={RECOVERY: Absent("service did not recover within the run")})
     verdict = judge(replace(measurement, runs=(first, second, never)), Found(documents=(baseline,)), CASE.expectation, key={})
     assert verdict.outcome is Outcome.INVALID
-    assert any("service did not recover" in cell.reason for cell in verdict.cells)
+    assert "service did not recover" in str(verdict)
 
 
 @dataclass
