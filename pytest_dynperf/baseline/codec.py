@@ -37,8 +37,13 @@ _RESTORE = "Restore the file from version control, or delete it and accept a new
 def encode(baseline: Baseline) -> str:
     """JSON text that ends in a newline. Equal documents give equal text.
 
-    :raises BaselineError: for a value that is not finite: JSON cannot hold it, and no judge could use it.
+    :raises BaselineError: for a value that is not finite, which JSON cannot hold, or below 0, which nothing measured is: no judge could
+        use it.
     """
+    below = next((f"{cell} of {value:g}" for run in baseline.runs for cell, value in run.values.items() if value < 0), None)
+    if below is not None:
+        msg = f"the baseline of {baseline.suite}/{baseline.case_id} holds {below}, and nothing that is measured is below 0; measure again"
+        raise BaselineError(msg)
     document = {
         "schema": SCHEMA,
         "suite": baseline.suite,

@@ -49,3 +49,8 @@ class Baseline:
     epoch: int = 0
     reason: str | None = None
     unknown_metrics: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``20261121T070501Z-3f2a9c``: which session it is."""
+        return f"{self.stamp}-{self.session_id}"

@@ -18,6 +18,7 @@ from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.run_directory import safe_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from pytest_dynperf.baseline.document import Baseline, BaselineRun
@@ -27,13 +28,13 @@ LEAST_DEGREES = 20
 
 
 def pooled_prior(root: Path, environment_name: str) -> dict[str, float]:
-    """By metric id, the standard deviation of session medians in an environment: on natural logarithms (so a fraction), for a rate on log
-    odds, log((x + .5) / (n - x + .5)).
+    """The standard deviation of session medians in an environment: on natural logarithms (so a fraction), for a rate on log odds,
+    log((x + .5) / (n - x + .5)). By metric id for the statistic that most gates use, ``p50`` or ``value``, and by ``id/statistic`` for
+    every other percentile, whose sessions scatter further.
 
-    Per case, key and epoch the sessions scatter about their mean (ddof 1); squares and degrees of freedom are added over them. A metric
+    Per case, key and epoch the sessions scatter about their mean (ddof 1); squares and degrees of freedom are added over them. A cell
     is in the result, and so replaces :attr:`~pytest_dynperf.metrics.definition.Meaning.prior_sd`, where at least 20 degrees of freedom
-    exist; counts never are. The statistic is the one that gates use: ``p50``, or ``value``. All sessions that were accepted take part,
-    not only the ten that a case is compared with.
+    exist; counts never are. All sessions that were accepted take part, not only the ten that a case is compared with.
 
     A file that cannot be read is left out: the case that it belongs to says so. Costs one read per document, about 1 ms each.
     """
@@ -45,14 +46,26 @@ def pooled_prior(root: Path, environment_name: str) -> dict[str, float]:
         except BaselineError:
             continue
         groups.setdefault((document.suite, document.case_id, key_of(document), document.epoch), []).append(document)
-    found = {metric: _pooled(metric, list(groups.values())) for metric in MEANINGS}
-    return {metric: sd for metric, sd in found.items() if sd is not None}
+    cells = {metric: Cell(metric, _usual(metric)) for metric in MEANINGS} | _tails(groups.values())
+    found = {name: _pooled(cell, list(groups.values())) for name, cell in cells.items()}
+    return {name: sd for name, sd in found.items() if sd is not None}
 
 
-def _pooled(metric: str, groups: list[list[Baseline]]) -> float | None:
+def _usual(metric: str) -> str:
+    return "value" if statistics(CATALOGUE[metric]) == ("value",) else "p50"
+
+
+def _tails(groups: Iterable[Sequence[Baseline]]) -> dict[str, Cell]:
+    """The percentiles beside the median that the newest document of some case holds, by ``id/statistic``."""
+    newest = [documents[-1] for documents in groups]
+    cells = {cell for document in newest for cell in document.runs[0].values if cell.metric in MEANINGS and cell.statistic != "p50"}
+    return {f"{cell.metric}/{cell.statistic}": cell for cell in sorted(cells) if cell.statistic.startswith("p")}
+
+
+def _pooled(cell: Cell, groups: list[list[Baseline]]) -> float | None:
     squares, degrees = 0.0, 0
     for documents in groups:
-        medians = [value for document in documents if (value := _median(metric, document)) is not None]
+        medians = [value for document in documents if (value := _median(cell, document)) is not None]
         if len(medians) > 1:
             mean = fmean(medians)
             squares += math.fsum((value - mean) ** 2 for value in medians)
@@ -60,20 +73,19 @@ def _pooled(metric: str, groups: list[list[Baseline]]) -> float | None:
     return math.sqrt(squares / degrees) if degrees >= LEAST_DEGREES and squares > 0 else None
 
 
-def _median(metric: str, document: Baseline) -> float | None:
+def _median(cell: Cell, document: Baseline) -> float | None:
     """On the scale of comparison; ``None`` where a run lacks the metric or has a value that cannot be brought there."""
-    values = [_value(metric, run) for run in document.runs]
+    values = [_value(cell, run) for run in document.runs]
     known = [value for value in values if value is not None]
     return median(known) if len(known) == len(values) else None
 
 
-def _value(metric: str, run: BaselineRun) -> float | None:
-    kind = MEANINGS[metric].kind
+def _value(cell: Cell, run: BaselineRun) -> float | None:
+    kind = MEANINGS[cell.metric].kind
     if kind is Kind.RATE:
-        parts = run.parts.get(metric)
+        parts = run.parts.get(cell.metric)
         if parts is None or parts[0] > parts[1]:
             return None
         return math.log((parts[0] + 0.5) / (parts[1] - parts[0] + 0.5))
-    statistic = "value" if statistics(CATALOGUE[metric]) == ("value",) else "p50"
-    value = run.values.get(Cell(metric, statistic))
+    value = run.values.get(cell)
     return math.log(value) if kind is Kind.MAGNITUDE and value is not None and value > 0 else None

@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 _COLON_ESCAPED = "\\u003"  # and nine others: a colon in a string that the text does not show as one
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
-_Part = Annotated[float, msgspec.Meta(ge=0)]
+_Magnitude = Annotated[float, msgspec.Meta(ge=0)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 # The fields stand in the order of the text, in which the decoder finds them at once. Without the collector: they hold no loops.
 class _Distribution(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    max: float
-    mean: float
-    min: float
+    max: _Magnitude
+    mean: _Magnitude
+    min: _Magnitude
     n: _Count
-    percentiles: dict[str, float]
-    sd: float | None
-    sd_log: float | None
+    percentiles: dict[str, _Magnitude]
+    sd: _Magnitude | None
+    sd_log: _Magnitude | None
 
 
 class _Run(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     distributions: dict[str, _Distribution]
-    duration_s: float
+    duration_s: _Magnitude
     errors: _Count
-    parts: dict[str, tuple[_Part, _Part]]
+    parts: dict[str, tuple[_Magnitude, _Magnitude]]
     requests: _Count
-    values: dict[str, float]
+    values: dict[str, _Magnitude]
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
-from pytest_dynperf.baseline.strict_json import Flaw, as_number, as_table, expect_keys, integer_at, number_at, text_at, texts_at
+from pytest_dynperf.baseline.strict_json import Flaw, as_number, as_table, expect_keys, integer_at, magnitude_at, text_at, texts_at
 from pytest_dynperf.errors import nearest
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS, Distribution
 from pytest_dynperf.metrics.catalogue import CATALOGUE
@@ -120,7 +120,7 @@ def _run_from_json(value: object, units: Mapping[str, str], where: str) -> Basel
         if cell is None:
             msg = f"{where}.values has {name!r}, expected metric.v1/statistic"
             raise Flaw(msg)
-        values[cell] = number_at(numbers, name, f"{where}.values")
+        values[cell] = magnitude_at(numbers, name, f"{where}.values")
     for metric in sorted({cell.metric for cell in values} | set(distributions) | set(parts)):
         if metric not in units:
             msg = f"metrics lacks {metric}, which {where} holds{nearest(metric, units)}"
@@ -130,7 +130,7 @@ def _run_from_json(value: object, units: Mapping[str, str], where: str) -> Basel
         distributions={name: _distribution_from_json(item, f"{where}.distributions.{name}") for name, item in distributions.items()},
         requests=integer_at(table, "requests", where),
         errors=integer_at(table, "errors", where),
-        duration_s=number_at(table, "duration_s", where),
+        duration_s=magnitude_at(table, "duration_s", where),
         parts={metric: _parts(item, f"{where}.parts.{metric}") for metric, item in parts.items()},
     )
 
@@ -161,10 +161,10 @@ def _distribution_from_json(value: object, where: str) -> Distribution:
     percentiles = as_table(table["percentiles"], f"{where}.percentiles")
     return Distribution(
         n=integer_at(table, "n", where),
-        mean=number_at(table, "mean", where),
-        sd_log=None if table["sd_log"] is None else number_at(table, "sd_log", where),
-        minimum=number_at(table, "min", where),
-        maximum=number_at(table, "max", where),
-        percentiles={name: number_at(percentiles, name, f"{where}.percentiles") for name in percentiles},
-        sd=None if table["sd"] is None else number_at(table, "sd", where),
+        mean=magnitude_at(table, "mean", where),
+        sd_log=None if table["sd_log"] is None else magnitude_at(table, "sd_log", where),
+        minimum=magnitude_at(table, "min", where),
+        maximum=magnitude_at(table, "max", where),
+        percentiles={name: magnitude_at(percentiles, name, f"{where}.percentiles") for name in percentiles},
+        sd=None if table["sd"] is None else magnitude_at(table, "sd", where),
     )

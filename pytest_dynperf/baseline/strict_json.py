@@ -114,6 +114,15 @@ def number_at(table: Mapping[str, object], name: str, where: str) -> float:
     return as_number(value, f"{name!r} of {where}")
 
 
+def magnitude_at(table: Mapping[str, object], name: str, where: str) -> float:
+    """:raises Flaw: unless it is a finite number from 0."""
+    value = number_at(table, name, where)
+    if value < 0:
+        msg = f"{name!r} of {where} is {value:g}, and nothing that is measured there is ever below 0"
+        raise Flaw(msg)
+    return value
+
+
 def as_number(value: object, where: str) -> float:
     """:raises Flaw: unless ``value`` is a finite number."""
     try:

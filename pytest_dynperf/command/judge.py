@@ -54,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--check", action="store_true", help="exit code 1 exactly where a verdict differs from the recorded one")
     parser.add_argument("--strict", action="store_true", help="a case without a baseline fails")
+    parser.add_argument(
+        "--fail-on-suspect", action="store_true", help="a case fails that looks worse by more than its tolerance and was not decided"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write verdicts and differences as JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write session.json and report.html with the new verdicts")
     parser.add_argument("-v", "--verbose", action="store_true", help="list every case and every metric")
@@ -86,7 +89,8 @@ def run_judge(arguments: argparse.Namespace) -> int:
         differing = sum(bool(one.differences) for one in judged)
         sys.stdout.write(f"\n{_checked(differing, len(judged))}\n")
         return INVALID if differing else 0
-    return INVALID if any(red(one.report, strict=arguments.strict) for one in judged) else 0
+    failed = (red(one.report, strict=arguments.strict, open_suspect=arguments.fail_on_suspect) for one in judged)
+    return INVALID if any(failed) else 0
 
 
 def _checked(differing: int, judged: int) -> str:

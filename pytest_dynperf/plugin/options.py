@@ -89,6 +89,11 @@ _OPTIONS = (
         help="longest time for one case, deployment and pairs included; 0: no end (default: ten times what the plan expects, and 10 min)",
     ),
     _Option(name="strict", flag=True, help="a case without a baseline fails"),
+    _Option(
+        name="fail-on-suspect",
+        flag=True,
+        help="a case fails that looks worse by more than its tolerance and was not decided, such as when the budget was spent",
+    ),
 )
 """Every one has an ini twin: ``--dynperf-api-key-env`` is ``dynperf_api_key_env``."""
 
@@ -169,9 +174,8 @@ def requested_platform(config: pytest.Config) -> str:
     return _text(config, "gpu") or "auto"
 
 
-def is_strict(config: pytest.Config) -> bool:
-    """Whether a case without a baseline fails."""
-    return bool(config.getoption("dynperf_strict") or config.getini("dynperf_strict"))
+def _flag(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(f"dynperf_{name}") or config.getini(f"dynperf_{name}"))
 
 
 def _number(config: pytest.Config, name: str, kind: type[int] | type[float], unit: str = "seconds") -> float | None:
@@ -230,23 +234,6 @@ def _control(config: pytest.Config) -> tuple[str, ...]:
     )
 
 
-def _check_control(settings: Settings) -> None:
-    from pytest_dynperf.errors import UsageError
-    from pytest_dynperf.session.control import LAYOUTS, parse_control
-
-    try:
-        control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
-    layout = settings.control_layout
-    if layout not in LAYOUTS:
-        msg = f"--dynperf-control-layout: {layout!r} is none of {', '.join(LAYOUTS)}"
-        raise pytest.UsageError(msg)
-    if layout == "blocks" and control is not None and control.endpoint_url is not None:
-        msg = "--dynperf-control-layout=blocks restarts both arms in turn, and a server that runs already is not restarted: leave it out"
-        raise pytest.UsageError(msg)
-
-
 def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
     headers = []
     for text in _list(config, "header"):
@@ -285,6 +272,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
 
     :raises pytest.UsageError: for a value that has no meaning.
     """
+    from pytest_dynperf.plugin.combinations import check_together
     from pytest_dynperf.session.plan import Settings
 
     root = config.rootpath
@@ -314,7 +302,8 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         cache_directory=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-dynperf",
         update=update,
         accept_regression=config.getoption("dynperf_accept_regression"),
-        strict=is_strict(config),
+        strict=_flag(config, "strict"),
+        fail_on_suspect=_flag(config, "fail_on_suspect"),
         control=_control(config),
         control_layout=_text(config, "control_layout") or "auto",
         budget_s=_budget_s(config),
@@ -322,9 +311,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         case_timeout_s=_number(config, "case_timeout", float),
         lease_wait_s=_number(config, "lease_wait", float) or 0.0,
     )
-    _check_combinations(settings)
-    _check_control(settings)
-    _check_company(config, settings)
+    check_together(config, settings)
     return settings
 
 
@@ -337,49 +324,6 @@ def _checked_url(url: str | None) -> str | None:
     except UsageError as error:
         msg = f"--dynperf-endpoint: {error}"
         raise pytest.UsageError(msg) from error
-
-
-def _check_combinations(settings: Settings) -> None:
-    if settings.baselines.exists() and not settings.baselines.is_dir():
-        msg = f"--dynperf-baselines: {settings.baselines} is not a directory"
-        raise pytest.UsageError(msg)
-    if settings.attached and settings.model is None:
-        msg = "--dynperf-endpoint needs --dynperf-model: the name under which the server serves the model"
-        raise pytest.UsageError(msg)
-    if settings.model is not None and not settings.attached:
-        msg = "--dynperf-model belongs to --dynperf-endpoint; the model of a deployment is set with --dynperf-set topology.model=…"
-        raise pytest.UsageError(msg)
-    if settings.accept_regression is not None and settings.update == "off":
-        msg = "--accept-regression needs --update-baselines"
-        raise pytest.UsageError(msg)
-    if settings.accept_regression is not None and not settings.accept_regression.strip():
-        msg = "--accept-regression needs a reason that somebody can read in a year"
-        raise pytest.UsageError(msg)
-
-
-def _check_company(config: pytest.Config, settings: Settings) -> None:
-    """What only another option gives a meaning is refused on the command line; in the ini file it waits for that option."""
-
-    def given(name: str) -> bool:
-        return config.getoption(f"dynperf_{name}") is not None
-
-    if not settings.attached and given("environment"):
-        msg = (
-            f"--dynperf-environment={settings.environment_name} names what an attached server runs on: add --dynperf-endpoint=URL. "
-            "What is deployed here knows its own environment."
-        )
-        raise pytest.UsageError(msg)
-    if not settings.attached and given("tokenizer"):
-        msg = (
-            f"--dynperf-tokenizer={settings.tokenizer} makes the prompts of an attached server: add --dynperf-endpoint=URL. "
-            "The tokenizer of what is deployed here is known."
-        )
-        raise pytest.UsageError(msg)
-    if not settings.control and given("control_layout"):
-        msg = (
-            f"--dynperf-control-layout={settings.control_layout} says how a control is deployed: add --dynperf-control=baseline, or another"
-        )
-        raise pytest.UsageError(msg)
 
 
 def _directory(config: pytest.Config, name: str) -> Path:

@@ -98,10 +98,12 @@ class Perf:
             result = replace(self._earlier, node_id=self._item.nodeid)
         self._verdict = judged.verdict
         self._record(result)
-        if fails(judged.verdict, strict=self._state.make_settings().strict):
+        settings = self._state.make_settings()
+        if fails(judged.verdict, strict=settings.strict, open_suspect=settings.fail_on_suspect):
             from pytest_dynperf.report.terminal import failure_text
 
-            pytest.fail(failure_text(result, run_directory=str(self._state.make_settings().run_directory)), pytrace=False)
+            by_option = [] if fails(judged.verdict, strict=False, open_suspect=False) else [f"  it fails by {_option_of(judged.verdict)}"]
+            pytest.fail("\n".join([failure_text(result, run_directory=str(settings.run_directory)), *by_option]), pytrace=False)
         return judged.verdict
 
     def _measured_before(self, earlier: CaseResult) -> Measurement:
@@ -169,6 +171,16 @@ def _reason_for(verdict: Verdict) -> str:
     return ' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else ""
 
 
+def _option_of(verdict: Verdict) -> str:
+    """Which option makes a verdict fail that passes without one."""
+    from pytest_dynperf.verdict.open_suspect import open_suspects
+
+    cells = ", ".join(map(str, open_suspects(verdict)))
+    if not cells:
+        return "--dynperf-strict: it has no baseline"
+    return f"--dynperf-fail-on-suspect: beyond the tolerance, and not decided: {cells}"
+
+
 def repeat_command(node_id: str, platform: str, state: State) -> str:
     """The command that measures one case again with the same options."""
     settings = state.make_settings()
@@ -190,8 +202,8 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
     return state.axis_assignments + shlex.join(words)
 
 
-def fails(verdict: Verdict, *, strict: bool) -> bool:
+def fails(verdict: Verdict, *, strict: bool, open_suspect: bool) -> bool:
     """Which verdicts fail a test: those that fail everywhere."""
     from pytest_dynperf.session import closing
 
-    return closing.fails(verdict, strict=strict)
+    return closing.fails(verdict, strict=strict, open_suspect=open_suspect)

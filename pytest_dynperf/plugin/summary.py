@@ -159,7 +159,7 @@ def finish(state: State, session: pytest.Session) -> SessionReport | None:
     with ignored():  # a few seconds: whoever accepts a baseline must also get to say that the session is complete
         report, trouble = close(_session_report(state), settings)
     state.trouble += trouble
-    failed = red(report, strict=settings.strict)  # also where a rerun passed afterwards
+    failed = red(report, strict=settings.strict, open_suspect=settings.fail_on_suspect)  # also where a rerun passed afterwards
     if session.exitstatus == pytest.ExitCode.OK and (failed or state.trouble):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     return report

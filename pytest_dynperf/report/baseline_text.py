@@ -51,7 +51,7 @@ def _cell_row(cell: CellVerdict) -> tuple[str, ...]:
 
 def listing_lines(rings: Sequence[tuple[CaseRing, Sequence[CellVerdict]]]) -> list[str]:
     """A block per environment, a line per case and key, and below it one per cell; ``CV`` is that of the sessions' medians, ``MDE`` what
-    the ring finds without a control.
+    the ring finds without a control. A cell that no comparison can use says why.
     """
     lines: list[str] = []
     environment = None
@@ -60,7 +60,8 @@ def listing_lines(rings: Sequence[tuple[CaseRing, Sequence[CellVerdict]]]) -> li
             environment = ring.environment_name
             lines.append(environment)
         lines.append(f"  {ring.case_name}: {_standing(ring)}")
-        lines += _table([_noise_row(cell) for cell in cells], indent="    ")
+        lines += _table([_noise_row(cell) for cell in cells if cell.baseline is not None], indent="    ")
+        lines += [f"    {label(cell.cell)} cannot be compared: {'; '.join(cell.reasons)}" for cell in cells if cell.baseline is None]
     return [printable(line) for line in lines]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.report.json_measurement import decode_cell
-from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_table, take_value
+from pytest_dynperf.report.plain import plain_value, repeated, take, take_all, take_map, take_table, take_value
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.topology import Topology
@@ -73,18 +75,26 @@ def _encode_gate(gate: Gate) -> dict[str, object]:
 
 
 def _decode_gate(table: Mapping[str, object]) -> Gate:
+    cell, tolerance, exact = decode_cell(table), take(table, "tolerance", float), take(table, "exact", bool)
+    if not (tolerance > 0 or (exact and tolerance == 0)) or not math.isfinite(tolerance):
+        msg = f"key 'tolerance' of the gate on {cell}: found {tolerance}, allowed is a fraction above 0 (0.03 is 3 %)"
+        raise UsageError(msg)
     return Gate(
-        cell=decode_cell(table),
-        tolerance=take(table, "tolerance", float),
+        cell=cell,
+        tolerance=tolerance,
         decisive=take(table, "decisive", bool),
         required=take(table, "required", bool),
-        exact=take(table, "exact", bool),
+        exact=exact,
     )
 
 
 def _decode_expectation(table: Mapping[str, object]) -> Expectation:
+    gates = tuple(_decode_gate(gate) for gate in take_all(table, "gates", dict))
+    if (twice := repeated(gate.cell for gate in gates)) is not None:
+        msg = f"key 'gates': {twice} stands there twice, and a cell has one tolerance"
+        raise UsageError(msg)
     return Expectation(
-        gates=tuple(_decode_gate(gate) for gate in take_all(table, "gates", dict)),
+        gates=gates,
         **{name: take(table, name, float) for name in _BOUNDS},
         objectives=take_value(table, "objectives", Objectives),
     )

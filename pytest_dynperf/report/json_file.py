@@ -25,7 +25,7 @@ from pytest_dynperf.report.json_verdict import (
     encode_suspicion,
     encode_verdict,
 )
-from pytest_dynperf.report.plain import plain_table, take, take_all, take_map, take_optional, take_table
+from pytest_dynperf.report.plain import plain_table, repeated, take, take_all, take_map, take_optional, take_table
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wording import counts
 
@@ -87,6 +87,10 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
     encoded = migrated_session(encoded)
     _require_schema(encoded)
     meanings = decode_definitions(take_all(encoded, "definitions", dict))
+    results = tuple(_decode_named(case, meanings) for case in take_all(encoded, "cases", dict))
+    if (twice := repeated(result.case.name for result in results)) is not None:
+        msg = f"key 'cases': the case {twice} stands there twice, and each case of a session has one result"
+        raise UsageError(msg)
     return SessionReport(
         session_id=take(encoded, "session_id", str),
         stamp=take(encoded, "stamp", str),
@@ -94,7 +98,7 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
         seed=take(encoded, "seed", int),
         platform=take(encoded, "platform", str),
         simulated=take(encoded, "simulated", bool),
-        results=tuple(_decode_named(case, meanings) for case in take_all(encoded, "cases", dict)),
+        results=results,
         missing=take_all(encoded, "missing", str),
         resumed=take_all(encoded, "resumed", str) if "resumed" in encoded else (),
         interrupted=take_optional(encoded, "interrupted", str),
@@ -149,7 +153,9 @@ def _metric_ids(result: CaseResult) -> set[str]:
     cells = [gate.cell for gate in result.case.expectation.gates] + [cell.cell for cell in result.verdict.cells]
     cells += [suspicion.cell for suspicion in result.suspicions if suspicion.cell is not None]
     runs = [run for one in measured for run in (*one.runs, *one.discarded)]
-    return {cell.metric for cell in cells} | metric_ids([*runs, *runs_of(result.duet)]) | set(result.prior_sd)
+    return (
+        {cell.metric for cell in cells} | metric_ids([*runs, *runs_of(result.duet)]) | {name.partition("/")[0] for name in result.prior_sd}
+    )
 
 
 def decode_result(encoded: Mapping[str, object]) -> CaseResult:

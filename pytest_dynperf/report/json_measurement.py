@@ -15,7 +15,7 @@ from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.observation.recording import Certificate
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.report.meaning import direction_of, in_catalogue_order, unit_of
-from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_optional, take_value
+from pytest_dynperf.report.plain import plain_value, repeated, take, take_all, take_map, take_optional, take_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,6 +107,9 @@ def values_per_run(metrics: Sequence[Mapping[str, object]], key: str, count: int
 
     :raises UsageError: when a list is shorter than ``count``, or holds anything but numbers and ``null``.
     """
+    if (twice := repeated(decode_cell(metric) for metric in metrics)) is not None:
+        msg = f"key 'metrics': {twice} stands there twice, and a run has one value of it"
+        raise UsageError(msg)
     found: list[dict[Cell, float]] = [{} for _ in range(count)]
     for metric in metrics:
         per_run = take_optional(metric, key, list)

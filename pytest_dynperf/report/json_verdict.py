@@ -26,6 +26,8 @@ def encode_verdict(verdict: Verdict, confirmed_by: str) -> dict[str, object]:
     return {
         "outcome": verdict.outcome.text,
         "reasons": list(verdict.reasons),
+        "circumstances": list(verdict.circumstances),
+        "compared_with": None if verdict.compared_with is None else list(verdict.compared_with),
         "means": None if verdict.means is None else verdict.means.value,
         "confirmed_by": confirmed_by,
         "waiver": None if verdict.waiver is None else _encode_waiver(verdict.waiver),
@@ -46,6 +48,9 @@ def decode_verdict(table: Mapping[str, object], metrics: Sequence[Mapping[str, o
         means=None if take_optional(table, "means", str) is None else take_member(table, "means", Means),
         waiver=None if waiver is None else _decode_waiver(waiver),
         expired=tuple(_decode_waiver(entry) for entry in take_all(table, "expired", dict)),
+        # Both came later, within the schema: a file without them does not say.
+        circumstances=take_all(table, "circumstances", str) if "circumstances" in table else (),
+        compared_with=take_all(table, "compared_with", str) if table.get("compared_with") is not None else None,
     )
 
 

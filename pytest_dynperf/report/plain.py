@@ -15,13 +15,14 @@ import msgspec
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Iterable, Mapping
     from enum import Enum
 
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 E = TypeVar("E", bound="Enum")
+H = TypeVar("H", bound="Hashable")
 
 
 def plain_table(table: Mapping[str, object], where: str) -> dict[str, object]:
@@ -125,6 +126,16 @@ def take_member(table: Mapping[str, object], key: str, kind: type[E]) -> E:
             return member
     msg = f"key {key!r} should be one of {', '.join(str(member.value) for member in kind)}, found {text[:80]!r}"
     raise UsageError(msg)
+
+
+def repeated(values: Iterable[H]) -> H | None:
+    """The first that stands there a second time, or ``None``."""
+    seen: set[H] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 def plain_value(value: DataclassInstance) -> dict[str, object]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """``metric`` with or without its version; ``statistic`` ``None`` for every one. ``tolerance`` is a fraction. ``text`` is as written, with
-    ``option``.
+    """``metric`` with or without its version; ``statistic`` ``None`` for every one. ``tolerance`` is a fraction. ``text`` is as written
+    behind ``option``.
     """
 
     option: str
@@ -51,8 +51,8 @@ def _fraction(size: str, text: str, option: str) -> float:
         value = float(size.removesuffix("%")) / (100 if size.endswith("%") else 1)
     except ValueError:
         value = math.nan
-    if not 0 <= value < 1:
-        msg = f"{option} {text!r}: {size!r} is no tolerance: expected per cent from 0 to below 100 such as 3%, or a fraction such as 0.03"
+    if not 0 < value < 1:
+        msg = f"{option} {text!r}: {size!r} is no tolerance: expected per cent above 0 and below 100 such as 3%, or a fraction such as 0.03"
         raise UsageError(msg)
     return value
 

@@ -67,12 +67,12 @@ def waived(verdict: Verdict, case: Case, settings: Settings) -> Verdict:
 
 def noise_of(ring: CaseRing, prior_sd: Mapping[str, float]) -> tuple[CellVerdict, ...]:
     """The cells that are gated by default, judged for the newest document against its own ring: ``history`` says how far sessions lie
-    apart, ``mde`` which regression the ring finds in a session with as many runs. Only those that the documents hold.
+    apart, ``mde`` which regression the ring finds in a session with as many runs. Only those that the documents hold; one that cannot be
+    compared has no ``baseline``, and ``reasons``.
     """
     newest = ring.newest
     found = Found(documents=ring.ring)
-    verdict = judge(as_measurement(newest), found, _held(newest), key=newest.key, terms=Terms(prior_sd=prior_sd))
-    return tuple(cell for cell in verdict.cells if cell.baseline is not None)
+    return judge(as_measurement(newest), found, _held(newest), key=newest.key, terms=Terms(prior_sd=prior_sd)).cells
 
 
 def _held(document: Baseline) -> Expectation:

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.verdict.open_suspect import open_suspects
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def own_versions() -> dict[str, str]:
     return {"pytest-dynperf": metadata.version("pytest-dynperf")}
 
 
-def fails(verdict: Verdict, *, strict: bool) -> bool:
-    """Which verdicts fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line.
+def fails(verdict: Verdict, *, strict: bool, open_suspect: bool = False) -> bool:
+    """Which verdicts fail: the one table of it. A regression and what must not be judged are red; what is unknown is a line, unless it was
+    asked to fail: ``strict`` a case without a baseline, ``open_suspect`` one with a suspect beyond its tolerance that nothing decided.
 
     A regression that a waiver covers does not fail. A waiver that has expired fails its case whatever the outcome: somebody promised
     something for that day.
     """
-    if verdict.expired:
+    if verdict.expired or (open_suspect and open_suspects(verdict)):
         return True
     return {
         Outcome.UNCHANGED: False,
@@ -81,6 +83,6 @@ def fails(verdict: Verdict, *, strict: bool) -> bool:
     }[verdict.outcome]
 
 
-def red(report: SessionReport, *, strict: bool) -> bool:
+def red(report: SessionReport, *, strict: bool, open_suspect: bool = False) -> bool:
     """Whether anything in the report fails: a case, or that the session is incomplete."""
-    return not report.complete or any(fails(result.verdict, strict=strict) for result in report.results)
+    return not report.complete or any(fails(result.verdict, strict=strict, open_suspect=open_suspect) for result in report.results)

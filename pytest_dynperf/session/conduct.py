@@ -226,7 +226,7 @@ def _possible(control: Control | None) -> Possible:
 
 
 def _said(verdict: Verdict, *reasons: str | None) -> Verdict:
-    return replace(verdict, reasons=(*verdict.reasons, *(reason for reason in reasons if reason)))
+    return verdict.under(*reasons)
 
 
 def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> float:

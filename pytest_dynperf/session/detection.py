@@ -95,7 +95,7 @@ def detectable(
         deployment_sd = noise.deployment_sd if affordable.blocks else 0.0
         by_fresh_session = partial(
             detectable_by_fresh_session,
-            prior_sd=terms.prior_sd.get(gate.cell.metric, meaning.prior_sd),
+            prior_sd=terms.prior_of(meaning, gate.cell.statistic),
             runs=case.traffic.runs,
             tolerance=gate.tolerance,
             session_sd=_session_sd(gate.cell, documents),

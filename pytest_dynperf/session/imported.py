@@ -146,7 +146,7 @@ def _result(name: str, runs: Sequence[ForeignRun], fresh: Sequence[ForeignRun], 
     return CaseResult(
         case=case,
         node_id=f"imported from {', '.join(run.file for run in (*runs, *fresh))}",
-        verdict=replace(verdict, reasons=(*verdict.reasons, *_notes(verdict, runs, decided=decided))),
+        verdict=verdict.under(*_notes(verdict, runs, decided=decided)),
         measurement=measured.measurement,
         confirmation=confirmation.measurement if decided and confirmation is not None else None,
         environment=measured.environment,

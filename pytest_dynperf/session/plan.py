@@ -61,6 +61,7 @@ class Settings:
     update: Literal["off", "write", "dry-run"] = "off"
     accept_regression: str | None = None
     strict: bool = False
+    fail_on_suspect: bool = False
     control: tuple[str, ...] = ()
     control_layout: str = "auto"
     budget_s: float | None = None

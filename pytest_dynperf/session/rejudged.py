@@ -1,7 +1,7 @@
 """Sessions judged again: the same rule over the measurements in their files, with the same or with other expectations.
 
 Nothing of a session is changed. Without any change of what is asked the answer is that of the night, cell by cell: baselines that this
-session itself became, and newer ones, take no part.
+session itself became, newer ones, and those that were accepted later under an earlier stamp take no part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.proposal import binding_key
-from pytest_dynperf.baseline.store import found_among, stored
+from pytest_dynperf.baseline.store import document_files, found_among, stored
 from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
 from pytest_dynperf.errors import BaselineError, UsageError
 from pytest_dynperf.metrics.catalogue import MEANINGS
@@ -48,8 +48,8 @@ _ALMOST = 1e-9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked of a session. ``baselines``: where to read them, ``None`` for the directory that the session used. ``all_baselines``:
-    also those that it became itself and newer ones. ``tolerances`` by cell stand in for those of the gates; ``gates`` for the gates.
-    ``today`` decides which waivers hold, ``None`` for the day of the session.
+    also those that the session did not know: newer ones, and those that it became itself. ``tolerances`` by cell stand in for those of the
+    gates; ``gates`` for the gates. ``today`` decides which waivers hold, ``None`` for the day of the session.
     """
 
     baselines: Path | None = None
@@ -88,7 +88,7 @@ class Rejudged:
 def rejudge(session: SessionFile, question: Question) -> Rejudged:
     """Judge every case of the session again. Costs one read per baseline document of its cases.
 
-    :raises UsageError: when the baselines that the session was compared with are not there.
+    :raises UsageError: when the baselines that the session was compared with are not there, or none of them is in ``question.baselines``.
     :raises BaselineError: when the waivers cannot be read.
     """
     with collector_paused():
@@ -117,7 +117,8 @@ def _rejudge(session: SessionFile, question: Question) -> Rejudged:
         if answer is None:
             notes.append(f"{result.case.name}: {WITHHELD}")
         else:
-            asked = _with(asked, *answer)
+            verdict, documents = answer
+            asked = _with(asked, verdict.under(*_untold(result, verdict)), documents)
         results.append(replace(asked, verdict=waive(asked.verdict, case_name=result.case.name, waivers=waivers, today=today)))
     annotations = annotate([(result.case.name, result.verdict) for result in results])
     return Rejudged(
@@ -149,6 +150,7 @@ def _root(session: SessionFile, question: Question) -> Path:
         if not question.baselines.is_dir():
             msg = f"{question.baselines}: there is no such directory of baselines (--baselines)"
             raise UsageError(msg)
+        _require_one_of_the_night(session, question)
         return question.baselines
     root = Path(session.report.baseline_directory)
     compared = any(cell.sessions for result in session.report.results for cell in result.verdict.cells)
@@ -156,6 +158,25 @@ def _root(session: SessionFile, question: Question) -> Path:
         msg = f"{session.file}: it was compared with baselines in {root}, which is not here. Say where they are: --baselines DIR"
         raise UsageError(msg)
     return root
+
+
+def _require_one_of_the_night(session: SessionFile, question: Question) -> None:
+    """Another store than that of the night holds nothing that the night knew, and every case would be without a baseline."""
+    root = question.baselines
+    names = {name for result in session.report.results for name in result.verdict.compared_with or ()}
+    if root is None or question.all_baselines or not names:
+        return
+    if not any(path.stem in names for path in document_files(root)):
+        msg = (
+            f"{root}: none of the {len(names)} documents that {session.file} was compared with is there (--baselines). "
+            "Give the store that holds them, or compare with whatever this one holds: --all-baselines"
+        )
+        raise UsageError(msg)
+
+
+def _untold(recorded: CaseResult, verdict: Verdict) -> tuple[str, ...]:
+    """What the night said beside its judgement, and judging again cannot know: that the budget was spent, that there was no control."""
+    return tuple(text for text in recorded.verdict.circumstances if text not in verdict.reasons)
 
 
 def _with(result: CaseResult, verdict: Verdict, documents: tuple[Baseline, ...]) -> CaseResult:
@@ -199,12 +220,18 @@ def _judged(result: CaseResult, report: SessionReport, root: Path, question: Que
 
 
 def documents_of(result: CaseResult, report: SessionReport, root: Path, *, key: Mapping[str, str], everything: bool) -> Found:
-    """The documents that the case is compared with: those that were there before the session, unless ``everything``.
+    """The documents that the case is compared with, unless ``everything``: those that the night named, or, where it named none of them,
+    all from before the session. A document that was accepted later under an earlier stamp takes no part.
 
     :raises BaselineError: when one of them cannot be read.
     """
     entries = stored(root, suite=result.case.suite, case_id=result.case.case_id)
-    return found_among([entry for entry in entries if everything or _earlier(entry.document, report)], key)
+    if everything:
+        return found_among(entries, key)
+    known = result.verdict.compared_with
+    if known is None:
+        return found_among([entry for entry in entries if _earlier(entry.document, report)], key)
+    return found_among([entry for entry in entries if entry.document.name in known], key)
 
 
 def _earlier(document: Baseline, report: SessionReport) -> bool:

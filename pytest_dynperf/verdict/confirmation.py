@@ -32,7 +32,8 @@ def confirm(
     if not any(cell.suspect for cell in first.cells):
         return first
     # No pairs clear what a fresh session says wrongly: here the whole noise counts.
-    return or_invalid(lambda: _confirm(first, fresh, documents, expectation, replace(terms, duet=False)), expectation)
+    verdict = or_invalid(lambda: _confirm(first, fresh, documents, expectation, replace(terms, duet=False)), expectation)
+    return replace(verdict, compared_with=first.compared_with)
 
 
 def _confirm(first: Verdict, fresh: Measurement, documents: Sequence[Baseline], expectation: Expectation, terms: Terms) -> Verdict:

@@ -55,7 +55,8 @@ def confirm_by_duet(
     """
     if not any(cell.suspect for cell in first.cells):
         return first
-    return or_invalid(lambda: _confirm(first, _Seen(duet=duet, documents=documents, terms=terms, final=final)), expectation)
+    verdict = or_invalid(lambda: _confirm(first, _Seen(duet=duet, documents=documents, terms=terms, final=final)), expectation)
+    return replace(verdict, compared_with=first.compared_with)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ has no noise, and is *regressed* at once.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.found import Found, difference
@@ -52,7 +53,11 @@ def judge(
     Never raises: a judge that fails yields *invalid*. Costs about 0.1 ms per gate with ten documents, and up to 3 ms more where a duet can
     follow.
     """
-    return or_invalid(lambda: _judge(measurement, found, expectation, key, terms), expectation)
+    return or_invalid(lambda: _naming(_judge(measurement, found, expectation, key, terms), found), expectation)
+
+
+def _naming(verdict: Verdict, found: Found) -> Verdict:
+    return replace(verdict, compared_with=tuple(document.name for document in found.documents or found.others))
 
 
 def _judge(measurement: Measurement, found: Found, expectation: Expectation, key: Mapping[str, str], terms: Terms) -> Verdict:

@@ -79,7 +79,7 @@ def move_of(cell: Cell, seen: Sides, *, less: Sequence[Cell] = ()) -> Move | Non
     meaning = seen.terms.meanings.get(cell.metric)
     if meaning is None or meaning.direction is Direction.NEITHER:
         return None
-    prior_sd = seen.terms.prior_sd.get(meaning.id, meaning.prior_sd)
+    prior_sd = seen.terms.prior_of(meaning, cell.statistic)
     if not (math.isfinite(prior_sd) and prior_sd > 0):
         return None
     return _of_pairs(cell, seen, meaning, prior_sd, less) or _of_sessions(cell, seen, meaning, prior_sd, less)

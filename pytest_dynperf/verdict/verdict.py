@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,10 @@ class Verdict:
     """Judgement of one case: the worst outcome of its decisive cells. ``reasons`` are sentences for people, the decisive one first.
 
     ``means`` is what decided its suspects, ``None`` where there were none or nothing has decided them. ``waiver`` is the one that covers
-    every decisive regression of the case and has not expired; ``expired`` are those of the case that have.
+    every decisive regression of the case and has not expired; ``expired`` are those of the case that have. ``circumstances`` are those of
+    the reasons that no judge can find in the measurements: what was not measured, and why. ``compared_with`` names the baseline documents
+    (``stamp-session id``, oldest first) that the first session was held against, or, where none was comparable, all that there were of the
+    case; ``None`` where that was not recorded.
     """
 
     outcome: Outcome
@@ -96,6 +99,13 @@ class Verdict:
     means: Means | None = None
     waiver: Waiver | None = None
     expired: tuple[Waiver, ...] = ()
+    circumstances: tuple[str, ...] = ()
+    compared_with: tuple[str, ...] | None = None
+
+    def under(self, *circumstances: str | None) -> Verdict:
+        """With circumstances of the measurement, which are reasons too; ``None`` is none."""
+        told = tuple(text for text in circumstances if text)
+        return replace(self, reasons=(*self.reasons, *told), circumstances=(*self.circumstances, *told))
 
     @property
     def confirmed(self) -> bool:

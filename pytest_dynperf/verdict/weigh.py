@@ -78,7 +78,7 @@ def candidate_values(gate: Gate, measurement: Measurement, terms: Terms) -> Seen
     meaning = terms.meanings.get(gate.cell.metric)
     if meaning is None:
         return unjudged(gate, f"there is no metric {gate.cell.metric}")
-    prior_sd = terms.prior_sd.get(meaning.id, meaning.prior_sd)
+    prior_sd = terms.prior_of(meaning, gate.cell.statistic)
     if (refusal := _refusal(gate, meaning, prior_sd)) is not None:
         return unjudged(gate, refusal)
     found = values_of(measurement, gate.cell)

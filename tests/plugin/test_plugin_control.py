@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dynperf.command.main import main
 from pytest_dynperf.verdict.sequential import LOOKS
 from tests.fakes.sse_server import Behaviour, sse_server
 
@@ -100,6 +101,15 @@ def test_a_control_that_is_not_there_leaves_the_fresh_session_and_says_so(bench:
     assert any("no pairs with a control could be measured" in reason for reason in case["verdict"]["reasons"]), case["verdict"]["reasons"]
 
 
+def test_an_open_suspect_fails_where_that_is_asked_for_and_stays_inconclusive(bench: Bench) -> None:
+    with sse_server(QUICK) as quick, sse_server(SLOW) as slow:
+        bench.run("--update-baselines", "-k", "c1", url=quick.url)
+        run = bench.run("-k", "c1", "--dynperf-budget=0", "--dynperf-fail-on-suspect", url=slow.url)
+    assert run.code == 1, run.text
+    assert run.outcomes() == {"agg-isl64-osl8-c1": "inconclusive"}
+    assert "it fails by --dynperf-fail-on-suspect: beyond the tolerance, and not decided: inter_token_latency p50" in run.text
+
+
 @pytest.mark.parametrize("control", [True, False])
 def test_without_a_budget_a_suspect_stays_inconclusive(bench: Bench, control: bool) -> None:
     with sse_server(QUICK) as quick, sse_server(SLOW) as slow:
@@ -110,6 +120,10 @@ def test_without_a_budget_a_suspect_stays_inconclusive(bench: Bench, control: bo
     (case,) = run.session["cases"]
     assert case["verdict"]["outcome"] == "inconclusive"
     assert any("the budget of 0 min is spent" in reason for reason in case["verdict"]["reasons"]), case["verdict"]["reasons"]
+    assert main(["judge", "--check", str(bench.root / "reports" / "latest"), "--out", str(bench.root / "again")]) == 0
+    (again,) = json.loads((bench.root / "again" / "session.json").read_text())["cases"]
+    assert again["verdict"]["reasons"] == case["verdict"]["reasons"], "judged again it still says why"
+    assert main(["judge", str(bench.root / "reports" / "latest"), "--fail-on-suspect"]) == 1
     assert case["confirmation"] is None
     assert case["duet"] is None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILE = Path("baselines/mocker/smoke/case/20261121T070000Z-s000.json")
 DOCUMENT = document_of({TTFT: (0.0501234567, 0.05, 0.052), THROUGHPUT: (96.0, 97.0, 98.0)})
 
-numbers = st.floats(min_value=-1e9, max_value=1e9).map(lambda value: float(f"{value:.5g}"))
+numbers = st.floats(min_value=0, max_value=1e9).map(lambda value: float(f"{value:.5g}"))
 texts = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=3)
 distributions = st.builds(
     Distribution,
@@ -87,6 +87,11 @@ def test_text_is_for_people_and_for_diffs() -> None:
 def test_what_is_not_finite_is_not_written(value: float) -> None:
     with pytest.raises(BaselineError, match="not finite"):
         encode(document_of({ITL: (0.01, value, 0.01)}))
+
+
+def test_what_is_below_zero_is_not_written() -> None:
+    with pytest.raises(BaselineError, match=r"holds inter_token_latency p50 of -0\.01, and nothing that is measured is below 0"):
+        encode(document_of({ITL: (0.01, -0.01, 0.01)}))
 
 
 def changed(change: Callable[[dict[str, object]], object]) -> str:
@@ -157,6 +162,19 @@ BAD = {
     "parts": (parts_changed(3), "numerator and denominator"),
     "three parts": (parts_changed([1, 2, 3]), "numerator and denominator"),
     "part text": (parts_changed(["1", 2]), "finite number"),
+    "value below zero": (
+        run_changed(values={"time_to_first_token.v1/p50": -0.05}),
+        "'time_to_first_token.v1/p50' of runs[1].values is -0.05, and nothing that is measured there is ever below 0",
+    ),
+    "minimum below zero": (
+        run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "min": -1}}),
+        "'min' of runs[1].distributions.time_to_first_token.v1 is -1, and nothing",
+    ),
+    "percentile below zero": (
+        run_changed(distributions={"time_to_first_token.v1": {**DISTRIBUTION, "percentiles": {"p50": -1.0}}}),
+        "'p50' of runs[1].distributions.time_to_first_token.v1.percentiles is -1, and nothing",
+    ),
+    "duration below zero": (run_changed(duration_s=-1.0), "'duration_s' of runs[1] is -1, and nothing"),
     "part negative": (parts_changed([-1, 2]), "must not be negative"),
     "parts of another metric": (run_changed(parts={"request_latency.v1": [1, 2]}), "metrics lacks request_latency.v1"),
     "cell": (run_changed(values={"time_to_first_token p50": 1.0}), "expected metric.v1/statistic"),

@@ -78,11 +78,24 @@ def test_other_keys_and_other_environments_are_apart(tmp_path: Path) -> None:
     assert found[TTFT.metric] == pytest.approx(stdev([math.log(value) for value in SPREAD]), rel=1e-3)
 
 
-def test_the_statistic_is_the_one_that_gates_use(tmp_path: Path) -> None:
-    cells = {THROUGHPUT: (96.0, 97.0, 98.0), Cell(ITL.metric, "p90"): (0.01, 0.02, 0.03)}
+def test_a_tail_has_a_scatter_of_its_own(tmp_path: Path) -> None:
+    p90, mean = Cell(ITL.metric, "p90"), Cell(ITL.metric, "mean")
     for number in range(25):
-        write(tmp_path, document_of({cell: [value * (1 + number % 3) for value in row] for cell, row in cells.items()}, number=number))
-    assert set(pooled_prior(tmp_path, ENVIRONMENT)) == {THROUGHPUT.metric}
+        near, far = 1 + number % 3 / 100, 1 + number % 3 / 10
+        columns = {THROUGHPUT: (97.0 * near,) * 3, ITL: (0.01 * near,) * 3, p90: (0.02 * far,) * 3, mean: (0.01 * far,) * 3}
+        write(tmp_path, document_of(columns, number=number))
+    found = pooled_prior(tmp_path, ENVIRONMENT)
+    assert set(found) == {THROUGHPUT.metric, ITL.metric, f"{ITL.metric}/p90"}
+    assert found[ITL.metric] == pytest.approx(stdev([math.log(1 + number % 3 / 100) for number in range(25)]), rel=1e-2)
+    assert found[f"{ITL.metric}/p90"] == pytest.approx(stdev([math.log(1 + number % 3 / 10) for number in range(25)]), rel=1e-3)
+
+
+def test_a_tail_with_too_few_degrees_of_freedom_gives_nothing(tmp_path: Path) -> None:
+    p90 = Cell(ITL.metric, "p90")
+    for number in range(25):
+        tail = {p90: (0.02 * (1 + number % 3 / 10),) * 3} if number > LEAST_DEGREES - 15 else {}
+        write(tmp_path, document_of({ITL: (0.01 * (1 + number % 3 / 100),) * 3, **tail}, number=number))
+    assert set(pooled_prior(tmp_path, ENVIRONMENT)) == {ITL.metric}
 
 
 RATES = [definition.id for definition in CATALOGUE.values() if definition.kind is Kind.RATE]

@@ -68,6 +68,24 @@ def test_list_shows_a_document_that_cannot_be_read_and_fails(capsys: pytest.Capt
     assert "is cut off" in err
 
 
+def test_list_shows_a_value_below_zero_with_its_place_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    path = filled(2)[0]
+    text = path.read_text()
+    assert text.count('"time_to_first_token.v1/p50": 0.05\n') == 1
+    path.write_text(text.replace('"time_to_first_token.v1/p50": 0.05\n', '"time_to_first_token.v1/p50": -0.05\n'))
+    code, out, err = dynperf(capsys, "list")
+    assert (code, out) == (1, "")
+    assert f"{path} is not a baseline document: 'time_to_first_token.v1/p50' of runs[0].values is -0.05" in err
+
+
+def test_list_says_which_metric_no_comparison_can_use(capsys: pytest.CaptureFixture[str]) -> None:
+    write(STORE, document_of({TTFT: (0.0,) * 3, THROUGHPUT: (97.0,) * 3}))
+    code, out, err = dynperf(capsys, "list")
+    assert (code, err) == (0, "")
+    assert "    TTFT p50 cannot be compared: run run-1: a value is not positive and finite" in out
+    assert re.search(r"throughput +97\.0 tok/s", out)
+
+
 def test_without_a_store_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["list"], ["show", CASE], ["anchor", CASE], ["prune"]):
         code, _, err = dynperf(capsys, *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,14 @@ def test_a_stricter_case_without_baseline(tmp_path: Path) -> None:
     assert main(["judge", str(directory), "--strict"]) == exit_code.INVALID
 
 
+def test_an_open_suspect_fails_where_that_is_asked_for(green: Path, tmp_path: Path) -> None:
+    """The case 'suspect' is 20 % slower, and nothing was measured to decide it."""
+    assert main(["judge", str(green), "--strict"]) == 0
+    assert main(["judge", str(green), "--fail-on-suspect"]) == exit_code.INVALID
+    within = (f"--tolerance={metric}=40%" for metric in ("inter_token_latency", "output_token_throughput", "time_to_first_token"))
+    assert main(["judge", str(green), "--fail-on-suspect", *within]) == 0
+
+
 def test_json_holds_verdicts_and_differences(night: Path, tmp_path: Path) -> None:
     tampered(night)
     main(["judge", str(night), "--json", str(tmp_path / "again.json")])
@@ -161,6 +170,7 @@ def test_what_is_no_session_is_refused_by_file(content: str | bytes, said: str, 
         (["--tolerance", "inter_token_latency=three"], "'three' is no tolerance"),
         (["--tolerance", "inter_token_latency=nan"], "'nan' is no tolerance"),
         (["--tolerance", "inter_token_latency=-1%"], "'-1%' is no tolerance"),
+        (["--tolerance", "inter_token_latency=0%"], "'0%' is no tolerance: expected per cent above 0"),
         (["--tolerance", "inter_token_latency"], "expected METRIC[/STATISTIC]=SIZE"),
         (
             ["--tolerance", "inter_token_latenzy/p50=3%"],
@@ -180,3 +190,45 @@ def test_what_cannot_be_meant_is_explained(options: list[str], said: str, night:
 def test_a_path_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", str(tmp_path / "reports" / "latest")]) == exit_code.USAGE
     assert "there is no such file or directory" in capsys.readouterr().err
+
+
+def changed(night: Path, what: str) -> str:
+    document: Any = json.loads((night / "session.json").read_text())
+    (case,) = (case for case in document["cases"] if case["case_id"] == "unchanged")
+    gate = case["expectation"]["gates"][1]
+    if what == "case":
+        document["cases"].append(dict(case))
+    elif what == "gate":
+        case["expectation"]["gates"].append(gate)
+    elif what == "metric":
+        case["metrics"].append(dict(case["metrics"][0]))
+    elif what == "bound":
+        case["expectation"]["max_error_share"] = math.inf
+    else:
+        gate["tolerance"] = float(what)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("command", ["judge", "compare"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("0", "case 'unchanged': key 'tolerance' of the gate on inter_token_latency p50: found 0.0, allowed is a fraction above 0"),
+        ("-0.03", "case 'unchanged': key 'tolerance' of the gate on inter_token_latency p50: found -0.03, allowed is a fraction above 0"),
+        ("nan", "case 'unchanged', key 'cases[0].expectation.gates[1].tolerance': nan is not a finite number"),
+        ("inf", "case 'unchanged', key 'cases[0].expectation.gates[1].tolerance': inf is not a finite number"),
+        ("bound", "case 'unchanged', key 'cases[0].expectation.max_error_share': inf is not a finite number"),
+        ("case", "key 'cases': the case concurrency_sweep/unchanged stands there twice"),
+        ("gate", "case 'unchanged': key 'gates': inter_token_latency p50 stands there twice"),
+        ("metric", "case 'unchanged': key 'metrics': output_token_throughput stands there twice"),
+    ],
+)
+def test_a_session_that_says_what_cannot_be_is_refused(
+    command: str, what: str, said: str, night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = night.parent.parent / "changed.json"
+    file.write_text(changed(night, what))
+    assert main([command, *([str(night)] if command == "compare" else []), str(file)]) == exit_code.USAGE
+    told = capsys.readouterr().err
+    assert f"{file}: {said}" in told
+    assert "Traceback" not in told

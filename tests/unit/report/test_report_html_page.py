@@ -241,6 +241,22 @@ def test_absent_metrics_say_why() -> None:
     assert "– (p99 needs 1000 values, found 30)" in Outline(render(a_report(a_result()))).text
 
 
+def test_a_window_of_1000_px_drops_the_drawing_and_keeps_the_runs() -> None:
+    page = render(a_regressed_sweep())
+    narrow = re.search(r"@media \(max-width: (\d+)px\) \{\n  \.judged \.drawing, \.judged \.drawn \{ display: none; \}\n(.*)\n\}", page)
+    assert narrow is not None
+    assert int(narrow[1]) >= 1000
+    assert ".cells td.number { white-space: normal; }" in narrow[2]
+    tables = re.findall(r'<table class="judged">.*?</table>', page, re.DOTALL)
+    assert tables
+    for table in tables:
+        widths = [re.findall(r'<t[hd][^>]*class="([^"]*)"', row) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
+        assert all("drawing" in row for row in widths), "the drawing of each row can be dropped, and its heading with it"
+        assert table.count("<svg") == len(widths), "no drawing stands elsewhere"
+        assert table.count('<td class="values">') == len(widths) - 1
+    assert page.count('<table class="cells">') == sum(bool(result.verdict.cells) for result in a_regressed_sweep().results)
+
+
 def test_tables_have_header_cells_with_scope_and_drawings_have_names() -> None:
     for tag, attributes in Outline(render(every_outcome())).tags:
         if tag == "th":

@@ -165,7 +165,8 @@ CELL_VERDICTS = st.builds(
     pairs=COUNT,
     control_values=st.lists(NUMBER, max_size=3).map(tuple),
 )
-GATES_DRAWN = st.builds(Gate, cell=CELLS, tolerance=NUMBER, decisive=st.booleans(), required=st.booleans(), exact=st.booleans())
+TOLERANCE = st.floats(min_value=0, max_value=1, exclude_min=True)
+GATES_DRAWN = st.builds(Gate, cell=CELLS, tolerance=TOLERANCE, decisive=st.booleans(), required=st.booleans(), exact=st.booleans())
 ROLES = st.builds(Role, count=COUNT, gpus=COUNT, args=tuples(TEXT))
 CASES = st.builds(
     Case,
@@ -190,7 +191,7 @@ CASES = st.builds(
     ),
     expectation=st.builds(
         Expectation,
-        gates=st.lists(GATES_DRAWN, max_size=3).map(tuple),
+        gates=st.lists(GATES_DRAWN, max_size=3, unique_by=lambda gate: gate.cell).map(tuple),
         max_error_share=NUMBER,
     ),
     axes=st.dictionaries(TEXT, TEXT, max_size=2).map(lambda axes: tuple(axes.items())),
@@ -208,6 +209,8 @@ RESULTS = st.builds(
         means=st.sampled_from([None, *Means]),
         waiver=st.none() | WAIVERS,
         expired=st.lists(WAIVERS, max_size=2).map(tuple),
+        circumstances=tuples(TEXT),
+        compared_with=st.none() | tuples(TEXT),
     ),
     measurement=st.none() | MEASUREMENTS,
     confirmation=st.none() | MEASUREMENTS,

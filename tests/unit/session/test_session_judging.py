@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.document import Baseline, BaselineRun
 from pytest_dynperf.baseline.pooled import LEAST_DEGREES
+from pytest_dynperf.baseline.proposal import binding_key, propose
 from pytest_dynperf.baseline.store import write
 from pytest_dynperf.environment import Environment
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.session.judging import Judged, Measured, suspicions_of, terms_for
+from pytest_dynperf.session.judging import Judged, Measured, first_look, suspicions_of, terms_for
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from tests.fakes.session_reports import a_case, a_measurement, an_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +62,27 @@ def test_the_platforms_own_history_replaces_the_guess_and_is_read_once(tmp_path:
 def test_too_short_a_history_leaves_the_guess(tmp_path: Path) -> None:
     _history(tmp_path, LEAST_DEGREES)
     assert terms_for(tmp_path, ENVIRONMENT, duet=True, session_id="one").prior_sd == {}
+
+
+def test_a_document_with_a_value_below_zero_makes_its_case_invalid_and_is_not_absent(tmp_path: Path) -> None:
+    case, environment = a_case(4), an_environment()
+    measured = Measured(measurement=a_measurement(4), environment=environment, records=(), logs=())
+    document = propose(
+        a_measurement(4),
+        case=case,
+        environment=environment,
+        key=binding_key(case, environment),
+        session_id="aaaaaa",
+        stamp="20261101T030000Z",
+    )
+    path = write(tmp_path, document)
+    assert first_look(case, measured, tmp_path)[0].outcome is Outcome.UNCHANGED
+    text = path.read_text()
+    path.write_text(re.sub(r'("inter_token_latency\.v1/p50": )', r"\1-", text, count=1))
+    verdict, documents = first_look(case, measured, tmp_path)
+    assert (verdict.outcome, documents) == (Outcome.INVALID, ())
+    assert path.name in verdict.reasons[0]
+    assert "nothing that is measured there is ever below 0" in verdict.reasons[0]
 
 
 def test_nothing_measured_is_suspected_of_nothing() -> None:

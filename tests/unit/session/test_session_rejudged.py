@@ -90,6 +90,61 @@ def test_what_the_night_could_not_know_takes_no_part(root: Path, tmp_path: Path)
     assert {difference.case.partition("/")[2] for difference in found.differences} == {"new", "improved", "unchanged"}
 
 
+def test_a_document_that_came_later_under_an_earlier_stamp_takes_no_part(root: Path, tmp_path: Path) -> None:
+    results = every_way(root)
+    directory = written(tmp_path, a_night(root, *results))
+    late = "20261110T040000Z"  # after the other documents, before the night
+    for case_id in ("unchanged", "new"):
+        accepted(root, named(case_id), late, 1.05, session_id="late00")
+    accepted(root, named("elsewhere"), late, 1.0, session_id="late00")
+    found = again(directory)
+    assert found.differences == ()
+    assert of(found, "unchanged").verdict.compared_with == tuple(f"{stamp}-aaaaaa" for stamp in EARLIER)
+    assert of(found, "new").verdict.compared_with == ()
+    assert of(found, "elsewhere").verdict.compared_with == (f"{EARLIER[0]}-aaaaaa",)
+    assert of(again(directory, Question(all_baselines=True)), "new").verdict.outcome is Outcome.UNCHANGED
+
+
+def test_a_file_that_does_not_name_its_documents_is_judged_by_those_before_it(root: Path, tmp_path: Path) -> None:
+    directory = written(tmp_path, a_night(root, *every_way(root)))
+    file = directory / "session.json"
+    document: Any = json.loads(file.read_text())
+    for case in document["cases"]:
+        del case["verdict"]["compared_with"], case["verdict"]["circumstances"]
+    file.write_text(json.dumps(document))
+    assert again(directory).differences == ()
+    accepted(root, named("new"), "20261122T030000Z", 1.0)
+    assert again(directory).differences == ()
+    accepted(root, named("new"), "20261110T040000Z", 1.0)
+    assert [difference.now for difference in again(directory).differences if difference.cell is None] == ["unchanged"]
+
+
+def test_a_store_that_holds_none_of_the_documents_is_refused(root: Path, tmp_path: Path) -> None:
+    directory = written(tmp_path, a_night(root, *every_way(root)))
+    accepted(tmp_path / "other", named("unchanged"), EARLIER[0], 1.0, session_id="bbbbbb")
+    with pytest.raises(
+        UsageError, match=r"other: none of the 10 documents that .*session\.json was compared with is there.*--all-baselines"
+    ):
+        again(directory, Question(baselines=tmp_path / "other"))
+    found = again(directory, Question(baselines=tmp_path / "other", all_baselines=True))
+    assert of(found, "unchanged").verdict.outcome is Outcome.UNCHANGED
+
+
+@pytest.mark.parametrize("question", [Question(), Question(tolerances={ITL: 0.3}), Question(all_baselines=True)])
+def test_what_was_not_measured_and_why_is_said_again(question: Question, root: Path, tmp_path: Path) -> None:
+    """Nothing in the measurements says that there was no time for more."""
+    spent = "the budget of 5 min is spent"
+    results = tuple(
+        replace(result, verdict=result.verdict.under(spent)) if result.case.case_id == "suspect" else result for result in every_way(root)
+    )
+    found = again(written(tmp_path, a_night(root, *results)), question)
+    assert of(found, "suspect").verdict.reasons[-1] == spent
+    assert of(found, "suspect").verdict.circumstances == (spent,)
+    assert not of(found, "cleared").verdict.circumstances
+    if not question.changes_expectation:
+        assert found.differences == ()
+
+
 def test_the_terms_of_the_night_are_those_of_the_file(root: Path, tmp_path: Path) -> None:
     """A prior of 20 % made the night blind; without it the same runs are suspect."""
     directory = written(tmp_path, a_night(root, *every_way(root)))
