@@ -1,6 +1,7 @@
-"""Topology to command lines: the one place that knows the flags of Dynamo, etcd and NATS. Pure.
+"""Topology to services: etcd, NATS, frontends, a proxy, a cache server and workers, with their command lines and ports. Pure.
 
-Flags as of ai-dynamo 1.4.2, etcd 3.5 and nats-server 2.15; those of etcd and NATS are the same in Debian's 3.4 and 2.9.
+Flags of etcd 3.5 and nats-server 2.15, the same in Debian's 3.4 and 2.9. What engines and versions of Dynamo are called stands in the
+modules of their names.
 """
 
 from __future__ import annotations
@@ -8,12 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.deployment import kvbm, lmcache, mocker, nginx, sglang, trtllm, vllm
+from pytest_dynperf.deployment.combination import check_combination
+from pytest_dynperf.deployment.frontend import frontend_argv, planes
 from pytest_dynperf.deployment.service import Place, ReadyCheck, ServiceSpec
+from pytest_dynperf.deployment.versions import choose
+from pytest_dynperf.deployment.worker import Launch, Worker, extra_ports, tiers
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_dynperf.deployment.versions import Dialect
     from pytest_dynperf.scenario.topology import Topology
 
 ALLOWED_VARIABLES = (
@@ -30,13 +37,28 @@ ALLOWED_VARIABLES = (
 """What services inherit. Everything else stays behind: secrets, and variables (``DYN_*``, ``RUST_LOG``) that would change a measurement."""
 
 FIXED_PORTS = 5
-"""Ports that a deployment needs besides one per worker."""
+"""Ports that every deployment is given, whatever of it runs: two for etcd, two for NATS, one that clients talk to."""
+
+LARGEST_PORT = 32767
+"""Dynamo parses ``DYN_SYSTEM_PORT`` as a signed 16-bit integer, and dies."""
+
+_DYNAMO_WORKERS: Mapping[str, Callable[[Worker], Launch]] = {
+    "mocker": mocker.dynamo_worker,
+    "vllm": vllm.dynamo_worker,
+    "sglang": sglang.dynamo_worker,
+    "trtllm": trtllm.dynamo_worker,
+}
+_OWN_SERVERS: Mapping[str, Callable[[Worker], Launch]] = {
+    "vllm": vllm.own_server,
+    "sglang": sglang.own_server,
+    "trtllm": trtllm.own_server,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMap:
-    """Ports on 127.0.0.1. ``workers`` holds one system port per worker, in the order of :func:`services`; none above 32767, because
-    Dynamo parses ``DYN_SYSTEM_PORT`` as a signed 16-bit integer.
+    """Ports on 127.0.0.1, none above 32767. ``frontend`` is what clients talk to: the frontend, the proxy before several, or an engine's
+    own server. ``others`` are used in the order of :func:`other_ports`, one system port per worker first.
     """
 
     etcd_client: int
@@ -44,20 +66,39 @@ class PortMap:
     nats_client: int
     nats_monitor: int
     frontend: int
-    workers: tuple[int, ...]
+    others: tuple[int, ...]
 
 
 def port_map(ports: Sequence[int]) -> PortMap:
-    """``ports`` by purpose: the first five for etcd, NATS and the frontend, the rest for workers."""
-    etcd_client, etcd_peer, nats_client, nats_monitor, frontend, *workers = ports
+    """``ports`` by purpose: the first five for etcd, NATS and clients, the rest for everything else."""
+    etcd_client, etcd_peer, nats_client, nats_monitor, frontend, *others = ports
     return PortMap(
         etcd_client=etcd_client,
         etcd_peer=etcd_peer,
         nats_client=nats_client,
         nats_monitor=nats_monitor,
         frontend=frontend,
-        workers=tuple(workers),
+        others=tuple(others),
     )
+
+
+def ports_needed(topology: Topology) -> int:
+    """How many ports :func:`port_map` must be given for ``topology``."""
+    return FIXED_PORTS + len(other_ports(topology))
+
+
+def other_ports(topology: Topology) -> tuple[str, ...]:
+    """``service.purpose`` of every port beyond the fixed ones, in order."""
+    proxied = topology.served_by == "engine" and topology.worker_count > 1
+    names = [(f"{role}-{index}", role) for role, workers in topology.roles.items() for index in range(workers.count)]
+    if topology.served_by == "dynamo":
+        found = [f"{name}.system" for name, _ in names]
+        found += [f"frontend-{index}.http" for index in range(topology.frontends)] if topology.frontends > 1 else []
+    else:
+        found = [f"{name}.http" for name, _ in names] if proxied else []
+    if topology.kv_cache.connector == "lmcache-mp":
+        found += ["lmcache.cache", "lmcache.http"]
+    return (*found, *(f"{name}.{purpose}" for name, role in names for purpose in extra_ports(topology, role)))
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -111,115 +152,163 @@ def nats_service(place: Place, *, client: int, monitor: int) -> ServiceSpec:
     )
 
 
-def check_engine(topology: Topology) -> None:
-    """Return when this version can start the topology's engine.
+def check_engine(topology: Topology, engines: Sequence[str] = ("mocker",)) -> None:
+    """Return when ``topology`` can be started, as far as can be said without asking which version is there: cheap, and before anything is
+    looked for. ``engines``: those that the caller has programs and a model for.
 
-    :raises UsageError: for an engine other than ``mocker``.
+    :raises UsageError: for another engine; what does not go together, why, and what to do.
     """
-    if topology.engine != "mocker":
+    if topology.engine not in engines:
         msg = (
-            f"engine {topology.engine!r} cannot be started by this version: only 'mocker' can. "
+            f"engine {topology.engine!r} cannot be started by this version: only {', '.join(map(repr, engines))} can. "
             f"Start it yourself and measure it with --dynperf-endpoint URL --dynperf-model NAME."
         )
         raise UsageError(msg)
+    check_combination(topology, choose(topology).dialect)
 
 
 def services(topology: Topology, *, place: Place, ports: PortMap, gpus: Sequence[str] = ()) -> tuple[ServiceSpec, ...]:
-    """Services in the order in which they start: etcd, NATS (where the topology sends over it), frontend, workers.
+    """Services in the order in which they start: etcd, NATS (where something goes over it), frontends, proxy, cache server, workers. Served
+    by the engine itself: cache server, workers, proxy.
 
     One process per worker; each takes its share of ``gpus`` (UUIDs), in order. A role's free arguments stand last on its command line, so
     that they win.
 
-    :raises UsageError: for an engine that this version cannot start, or when there are too few ports or GPUs.
+    :raises UsageError: for what cannot be deployed together, or when there are too few ports or GPUs.
     """
-    check_engine(topology)
+    dialect = choose(topology, found=place.dynamo_version).dialect
+    check_combination(topology, dialect)
     if len(gpus) < topology.gpu_count:
         msg = f"the topology uses {topology.gpu_count} GPUs, {len(gpus)} were given"
         raise UsageError(msg)
+    purposes = other_ports(topology)
+    if len(ports.others) < len(purposes):
+        msg = f"the topology needs {ports_needed(topology)} ports, {FIXED_PORTS + len(ports.others)} were given"
+        raise UsageError(msg)
+    named = dict(zip(purposes, ports.others, strict=False))
+    if too_large := [port for port in (ports.frontend, *named.values()) if port > LARGEST_PORT]:
+        msg = f"port {too_large[0]} is above {LARGEST_PORT}, the largest that Dynamo can take: choose lower ones"
+        raise UsageError(msg)
+    plan = _Plan(topology=topology, place=place, dialect=dialect, ports=ports, named=named, gpus=tuple(gpus))
+    return tuple(_dynamo(plan) if topology.served_by == "dynamo" else _engine_alone(plan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    topology: Topology
+    place: Place
+    dialect: Dialect
+    ports: PortMap
+    named: Mapping[str, int]
+    gpus: tuple[str, ...]
+
+    def ports_of(self, service: str) -> dict[str, int]:
+        return {name.partition(".")[2]: port for name, port in self.named.items() if name.partition(".")[0] == service}
+
+
+def _dynamo(plan: _Plan) -> Iterator[ServiceSpec]:
+    topology, place, ports = plan.topology, plan.place, plan.ports
     base = _environment(place) | _dynamo_environment(topology, place, ports)
-    specs = [etcd_service(place, client=ports.etcd_client, peer=ports.etcd_peer)]
+    yield etcd_service(place, client=ports.etcd_client, peer=ports.etcd_peer)
     if topology.planes == "nats":
-        specs.append(nats_service(place, client=ports.nats_client, monitor=ports.nats_monitor))
-    specs.append(_frontend(topology, place, port=ports.frontend, env=base))
-    system_ports, free = iter(ports.workers), iter(gpus)
+        yield nats_service(place, client=ports.nats_client, monitor=ports.nats_monitor)
+    if topology.frontends == 1:
+        yield _frontend(plan, "frontend", port=ports.frontend, env=base)
+    else:
+        names = [f"frontend-{index}" for index in range(topology.frontends)]
+        for name in names:
+            yield _frontend(plan, name, port=plan.named[f"{name}.http"], env=base)
+        yield _proxy(plan, names)
+    yield from _cache(plan)
+    for worker in _workers(plan):
+        system = {
+            "DYN_SYSTEM_PORT": str(worker.ports["system"]),
+            # Without it the worker's /health stays 503 for ever.
+            "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS": '["generate"]',
+        }
+        launch = _DYNAMO_WORKERS[topology.engine](worker)
+        arguments = (*launch.argv, *(() if topology.engine == "mocker" else planes(topology)), *worker.intent.args)
+        yield _worker_service(worker, launch, argv=arguments, env={**base, **launch.env, **system}, ready="system")
+
+
+def _engine_alone(plan: _Plan) -> Iterator[ServiceSpec]:
+    base = _environment(plan.place) | {"PYTHONUNBUFFERED": "1"}
+    yield from _cache(plan)
+    workers = tuple(_workers(plan))
+    for worker in workers:
+        launch = _OWN_SERVERS[plan.topology.engine](worker)
+        yield _worker_service(worker, launch, argv=(*launch.argv, *worker.intent.args), env={**base, **launch.env}, ready="http")
+    if len(workers) > 1:
+        yield _proxy(plan, [worker.name for worker in workers])
+
+
+def _workers(plan: _Plan) -> Iterator[Worker]:
+    topology, free = plan.topology, iter(plan.gpus)
+    alone = topology.served_by == "engine" and topology.worker_count == 1
     for role, workers in topology.roles.items():
         for index in range(workers.count):
-            port = next(system_ports, None)
-            if port is None:
-                msg = f"{topology.worker_count} workers need as many system ports, {len(ports.workers)} were given"
-                raise UsageError(msg)
-            argv = _mocker(topology, role, place) + workers.args
-            own = tuple(next(free) for _ in range(workers.gpus))
-            specs.append(_worker(topology, place, f"{role}-{index}", role, argv=argv, port=port, env=base, gpus=own))
-    return tuple(specs)
+            name = f"{role}-{index}"
+            yield Worker(
+                name=name,
+                role=role,
+                topology=topology,
+                place=plan.place,
+                dialect=plan.dialect,
+                ports=({"http": plan.ports.frontend} if alone else {}) | plan.ports_of(name),
+                gpus=tuple(next(free) for _ in range(workers.gpus)),
+                cache_port=plan.named.get("lmcache.cache"),
+            )
 
 
-def _frontend(topology: Topology, place: Place, *, port: int, env: Mapping[str, str]) -> ServiceSpec:
-    block_size = () if topology.block_size is None else ("--kv-cache-block-size", str(topology.block_size))
+def _frontend(plan: _Plan, name: str, *, port: int, env: Mapping[str, str]) -> ServiceSpec:
     return ServiceSpec(
-        name="frontend",
+        name=name,
         role="frontend",
-        argv=(
-            *(place.python, "-m", "dynamo.frontend", "--http-host", place.bind, "--http-port", str(port)),
-            *_planes(topology),
-            *block_size,
-            *("--router-mode", topology.router_mode),
-            *topology.router_args,
-        ),
+        argv=frontend_argv(plan.topology, plan.place, plan.dialect, port=port),
         env=env,
         ports={"http": port},
         ready=ReadyCheck(port="http", path="/health"),
-        working_directory=place.directory,
-        directories=_directories(place),
-        image=topology.image,
-        mounts=place.mounts,
+        working_directory=plan.place.directory,
+        directories=_directories(plan.place),
+        image=plan.topology.image,
+        mounts=plan.place.mounts,
     )
 
 
-def _mocker(topology: Topology, role: str, place: Place) -> tuple[str, ...]:
-    disaggregation = ("--disaggregation-mode", role) if topology.mode == "disagg" else ()
-    block_size = () if topology.block_size is None else ("--block-size", str(topology.block_size))
-    return (
-        *(place.python, "-m", "dynamo.mocker", "--model-path", place.model, "--model-name", topology.model),
-        *_planes(topology),
-        *disaggregation,
-        *block_size,
-    )
+def _proxy(plan: _Plan, names: Sequence[str]) -> ServiceSpec:
+    servers = [f"{plan.place.host_of(name)}:{plan.named[f'{name}.http']}" for name in names]
+    return nginx.proxy_service(plan.place, port=plan.ports.frontend, servers=servers, env=_environment(plan.place))
 
 
-def _worker(
-    topology: Topology,
-    place: Place,
-    name: str,
-    role: str,
-    *,
-    argv: tuple[str, ...],
-    port: int,
-    env: Mapping[str, str],
-    gpus: tuple[str, ...],
-) -> ServiceSpec:
-    system = {
-        "DYN_SYSTEM_PORT": str(port),
-        # Without it the worker's /health stays 503 for ever.
-        "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS": '["generate"]',
-    }
+def _cache(plan: _Plan) -> Iterator[ServiceSpec]:
+    if plan.topology.kv_cache.connector == "lmcache-mp":
+        env = _environment(plan.place) | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
+        gpus = plan.gpus[: plan.topology.gpu_count]
+        yield lmcache.server(plan.topology, plan.place, ports=plan.ports_of("lmcache"), env=env | _devices(plan.place, gpus), gpus=gpus)
+
+
+def _worker_service(worker: Worker, launch: Launch, *, argv: tuple[str, ...], env: Mapping[str, str], ready: str) -> ServiceSpec:
+    topology, place = worker.topology, worker.place
+    kept = lmcache.directories(topology, place, worker.name) if tiers(topology, worker.role) == "lmcache" else ()
     return ServiceSpec(
-        name=name,
-        role=role,
+        name=worker.name,
+        role=worker.role,
         argv=argv,
-        env={**env, **system},
-        ports={"system": port},
-        ready=ReadyCheck(port="system", path="/health"),
+        env={**env, **_devices(place, worker.gpus)},
+        ports=dict(worker.ports),
+        ready=ReadyCheck(port=ready, path="/health"),
         working_directory=place.directory,
-        directories=_directories(place),
+        directories=(*_directories(place), *kept, *(kvbm.directories(worker) if tiers(topology, worker.role) == "kvbm" else ())),
+        files=launch.files,
         image=topology.image,
         mounts=place.mounts,
-        gpus=gpus,
+        gpus=worker.gpus,
     )
 
 
-def _planes(topology: Topology) -> tuple[str, ...]:
-    return ("--request-plane", "nats", "--event-plane", "nats") if topology.planes == "nats" else ()
+def _devices(place: Place, gpus: Sequence[str]) -> dict[str, str]:
+    """Processes see the devices of the whole host; a container is given its own, under numbers of its own."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus and not place.by_name else {}
 
 
 def _directories(place: Place) -> tuple[str, ...]:

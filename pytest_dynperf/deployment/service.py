@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 INFRASTRUCTURE = ("etcd", "nats")
 """Roles that start first and stop last."""
@@ -61,10 +61,11 @@ class ServiceSpec:
 class Place:
     """What command lines must know of where they will run. All paths are as the services see them.
 
-    ``python``, ``etcd``, ``nats`` and ``nginx`` are programs; one that no service needs may be empty. ``directory`` takes everything
+    ``python``, ``etcd``, ``nats``, ``nginx`` and ``lmcache`` are programs; one that no service needs may be empty. ``directory`` takes all
     that they write, ``model`` is a directory or the name of a model that the engine can load. Servers listen on ``bind``. ``by_name``:
     services are reached at their own names (a private network), else all at ``bind``. ``environment`` is what they inherit.
-    ``images``: role to image for infrastructure (``etcd``, ``nats``, ``proxy``); everything else uses the topology's image.
+    ``images``: role to image for infrastructure (``etcd``, ``nats``, ``proxy``, ``cache``); everything else uses the topology's image.
+    ``dynamo_version`` is what a probe found there, such as ``1.4.2``; empty where nobody asked.
     """
 
     python: str
@@ -73,12 +74,31 @@ class Place:
     etcd: str = ""
     nats: str = ""
     nginx: str = ""
+    lmcache: str = ""
     bind: str = "127.0.0.1"
     by_name: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    dynamo_version: str = ""
     mounts: tuple[Mount, ...] = ()
 
     def host_of(self, service: str) -> str:
         """Where the others reach ``service``."""
         return service if self.by_name else self.bind
+
+
+METRICS_PORTS = ("http", "system", "kvbm_metrics")
+"""Purposes of ports with Prometheus metrics at ``/metrics``. A proxy's is called ``api``: it serves those of the servers behind."""
+
+
+def entry(specs: Sequence[ServiceSpec]) -> tuple[ServiceSpec, str]:
+    """The service that clients talk to, and the purpose of its port: the proxy where there is one, else the frontend, else the worker that
+    serves by itself.
+    """
+    ports = {"proxy": "api", "frontend": "http", "worker": "http"}
+    for role, purpose in ports.items():
+        for spec in specs:
+            if spec.role == role and purpose in spec.ports:
+                return spec, purpose
+    msg = f"none of the services {[spec.name for spec in specs]} can be talked to"
+    raise ValueError(msg)

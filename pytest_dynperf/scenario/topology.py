@@ -72,7 +72,7 @@ class KvCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speculation:
-    """``tokens`` are drafted per step. ``model`` is the draft, a directory or a name; ``lookup_min`` and ``lookup_max`` bound the n-gram."""
+    """``tokens`` are drafted per step. ``model`` is the draft, a directory or a name. ``lookup_min``, ``lookup_max`` bound the n-gram."""
 
     method: str = "none"
     model: str | None = None
@@ -82,13 +82,22 @@ class Speculation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """What runs beside the engine, where it runs in containers: those of Dynamo's own composition. Pin them by digest for a baseline."""
+
+    etcd: str = "quay.io/coreos/etcd:v3.6.1"
+    nats: str = "nats:2.11.4"
+    proxy: str = "nginx:1.28"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
     """A serving topology.
 
     ``mode`` is ``agg`` (``worker`` serves) or ``disagg`` (``prefill`` and ``decode`` serve); ``encode`` stands beside either.
-    ``served_by`` ``engine`` runs the engine's own server, as the control of what Dynamo adds. ``dynamo_version`` chooses the flags; ``None``
-    takes the version that is found. With more than one of ``frontends`` there is nginx in front of them. ``planes``: ``nats`` sends requests
-    and events over NATS, ``default`` leaves the choice to Dynamo. ``image`` is used by container launchers alone.
+    ``served_by`` ``engine`` runs the engine's own server, as control of what Dynamo adds. ``dynamo_version`` chooses the flags; ``None``
+    takes the version that is found. Before more than one of ``frontends`` there is nginx. ``planes``: ``nats`` sends requests
+    and events over NATS, ``default`` leaves the choice to Dynamo. ``image`` and ``images`` are used by container launchers alone.
     """
 
     engine: str
@@ -110,6 +119,7 @@ class Topology:
     planes: str = "default"
     block_size: int | None = None
     image: str | None = None
+    images: Images = Images()
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -164,7 +174,7 @@ class Topology:
 
 
 _ROLES = ("worker", "prefill", "decode", "encode")
-_IDENTITY = ("engine", "model", "dynamo_version", "router_args", "block_size", "image")
+_IDENTITY = ("engine", "model", "dynamo_version", "router_args", "block_size", "image", "images")
 """Keys that bind on their own (engine, model), or not at all."""
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dynperf.deployment.dynamo import PortMap, inherited, port_map, services
+from pytest_dynperf.deployment.dynamo import FIXED_PORTS, PortMap, check_engine, inherited, other_ports, port_map, ports_needed, services
 from pytest_dynperf.deployment.service import Place, ReadyCheck
 from pytest_dynperf.errors import UsageError
-from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.scenario.topology import KvCache, Role, Topology
 
 if TYPE_CHECKING:
     from pytest_dynperf.deployment.service import ServiceSpec
 
-PORTS = PortMap(etcd_client=20001, etcd_peer=20002, nats_client=20003, nats_monitor=20004, frontend=20005, workers=(20006, 20007, 20008))
+PORTS = PortMap(etcd_client=20001, etcd_peer=20002, nats_client=20003, nats_monitor=20004, frontend=20005, others=(20006, 20007, 20008))
 
 
 def plan(topology: Topology) -> dict[str, ServiceSpec]:
@@ -129,15 +130,57 @@ def test_nats_is_configured_without_tracing_and_with_its_store_inside() -> None:
     assert set(nats.env) == {"PATH", "LANG", "HOME", "TMPDIR"}
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
-def test_other_engines_are_refused_with_the_way_out(engine: str) -> None:
-    with pytest.raises(UsageError, match=rf"engine '{engine}' cannot be started.*--dynperf-endpoint"):
-        plan(Topology(engine=engine, model="m"))
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "unknown"])
+def test_engines_that_a_caller_cannot_start_are_refused_with_the_way_out(engine: str) -> None:
+    with pytest.raises(UsageError, match=rf"engine '{engine}' cannot be started.*only 'mocker' can.*--dynperf-endpoint"):
+        check_engine(Topology(engine=engine, model="m"))
+
+
+def test_an_engine_that_a_caller_can_start_is_still_checked() -> None:
+    check_engine(Topology(engine="vllm", model="m", worker=Role(gpus=1)), ("mocker", "vllm"))
+    with pytest.raises(UsageError, match=r"disagg.*without a transfer connector"):
+        check_engine(Topology(engine="vllm", model="m", mode="disagg"), ("mocker", "vllm"))
 
 
 def test_too_few_ports_are_refused() -> None:
-    with pytest.raises(UsageError, match="4 workers need as many system ports, 3"):
+    with pytest.raises(UsageError, match="needs 9 ports, 8 were given"):
         plan(Topology(engine="mocker", model="m", worker=Role(count=4)))
+
+
+def test_too_few_gpus_are_refused() -> None:
+    with pytest.raises(UsageError, match="uses 2 GPUs, 0 were given"):
+        plan(Topology(engine="vllm", model="m", worker=Role(gpus=2)))
+
+
+def test_a_port_that_dynamo_cannot_take_is_refused() -> None:
+    place = Place(python="/py", model="/m", directory="/d")
+    with pytest.raises(UsageError, match="port 32768 is above 32767"):
+        services(Topology(engine="mocker", model="m"), place=place, ports=port_map([1, 2, 3, 4, 5, 32768]))
+
+
+def test_what_varies_in_number_is_counted() -> None:
+    mocker = Topology(engine="mocker", model="m", worker=Role(count=3))
+    assert ports_needed(mocker) == FIXED_PORTS + 3
+    assert other_ports(replace(mocker, frontends=2))[3:] == ("frontend-0.http", "frontend-1.http")
+    kvbm = Topology(engine="vllm", model="m", worker=Role(count=2, gpus=1), kv_cache=KvCache(connector="kvbm", host_gib=1))
+    assert [name for name in other_ports(kvbm) if name.startswith("worker-1.")] == [
+        "worker-1.system",
+        "worker-1.kvbm_metrics",
+        "worker-1.kvbm_publish",
+        "worker-1.kvbm_acknowledge",
+    ]
+    ranks = Topology(engine="vllm", model="m", worker=Role(gpus=2, data_parallel=2), router_mode="kv")
+    assert other_ports(ranks) == ("worker-0.system", "worker-0.kv_events", "worker-0.kv_events+1")
+    assert other_ports(Topology(engine="vllm", model="m", worker=Role(gpus=1), served_by="engine")) == ()
+
+
+def test_what_a_probe_found_decides_the_flags_and_what_is_asked_wins() -> None:
+    topology = Topology(engine="mocker", model="m", mode="disagg", planes="nats")
+    place = Place(python="/py", model="/m", directory="/d", dynamo_version="0.9.1")
+    old = services(topology, place=place, ports=port_map(range(20001, 20008)))
+    asked = services(replace(topology, dynamo_version="1.4.2"), place=place, ports=port_map(range(20001, 20008)))
+    assert "--is-prefill-worker" in next(spec for spec in old if spec.role == "prefill").argv
+    assert "--disaggregation-mode" in next(spec for spec in asked if spec.role == "prefill").argv
 
 
 @given(st.lists(st.integers(20000, 32000), min_size=5, max_size=9, unique=True))
@@ -145,7 +188,7 @@ def test_port_map_uses_every_port_once(ports: list[int]) -> None:
     mapped = port_map(ports)
 
     named = [mapped.etcd_client, mapped.etcd_peer, mapped.nats_client, mapped.nats_monitor, mapped.frontend]
-    assert sorted([*named, *mapped.workers]) == sorted(ports)
+    assert sorted([*named, *mapped.others]) == sorted(ports)
 
 
 def test_secrets_and_tuning_stay_behind() -> None:

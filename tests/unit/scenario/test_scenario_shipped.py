@@ -53,8 +53,9 @@ def test_gpu_platforms_name_their_source_and_do_not_claim_to_be_verified(platfor
 @pytest.mark.parametrize("platform", [platform for platform in PLATFORMS if platform.gpu_count], ids=lambda platform: platform.name)
 def test_tensor_parallelism_is_the_gpus_of_a_worker(platform: Platform) -> None:
     (case, *_) = expand(load_scenario(SWEEP), platform)
-    arguments = " ".join(case.topology.worker.args).replace("=", " ")
-    assert f"--tensor-parallel-size {case.topology.worker.gpus} " in f"{arguments} "
+    worker = case.topology.worker
+    assert worker.tensor_parallel == worker.gpus
+    assert not any("parallel" in argument for argument in worker.args)
 
 
 def test_roles_of_a_disaggregated_deployment_come_from_the_recipes() -> None:
