@@ -251,6 +251,16 @@ def test_tail_of_a_huge_log_that_is_not_text(tmp_path: Path) -> None:
     assert len(text) < 20000
 
 
+def test_tail_quotes_no_secret_also_where_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "planted-secret-0815"
+    monkeypatch.setenv("ANY_TOKEN", secret)
+    log = tmp_path / "service.log"
+    log.write_text(secret + " " + "x" * 8153 + f"\nkey={secret}")
+    text = process.tail(log)
+    assert text.count("[redacted]") == 2
+    assert all(secret[start : start + 9] not in text for start in range(len(secret) - 8))
+
+
 def test_tail_of_a_missing_and_an_empty_log(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
 

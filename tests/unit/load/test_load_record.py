@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_dynperf.load.connection import Exchange
 from pytest_dynperf.load.http_stream import ResponseStream
 from pytest_dynperf.load.record import record_of
+from pytest_dynperf.secret import secrets_of
 from pytest_dynperf.workload.request import Request
 
 if TYPE_CHECKING:
@@ -86,3 +87,15 @@ def test_a_dropped_byte_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResponseStream, "on_body", lambda stream, body: keep(stream, body if body[:1] == b"d" else body[1:]))
     with pytest.raises(AssertionError):
         splits_change_nothing()
+
+
+def test_what_a_server_says_is_kept_without_secrets_also_where_it_was_cut() -> None:
+    secret = "planted-secret-0815"
+    body = b"denied: " + secret.encode() + b" " + b"x" * (2000 - 8 - 20 - 12) + secret.encode()
+    exchange = Exchange(message=b"", due_ns=1, sent_ns=2)
+    exchange.stream.feed(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), 10)
+    exchange.end_ns = 10
+    made = record_of(exchange, REQUEST, request_id="r", run="run-1", measured=True, ignore_eos=True, secrets=secrets_of([secret]))
+    assert made.error is not None
+    assert made.error.detail.startswith("HTTP 401: denied: [redacted] x")
+    assert "planted-" not in made.error.detail
