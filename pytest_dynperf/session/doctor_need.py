@@ -46,9 +46,10 @@ class Need:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Images that containers are made of, each once."""
-        found = {topology.image: None for topology in self.topologies if topology.image is not None} if self.containers else {}
-        return tuple(found)
+        """Images that containers are made of, each once, the engines' first."""
+        topologies = self.topologies if self.containers else ()
+        engines = [topology.image for topology in topologies if topology.image is not None]
+        return tuple(dict.fromkeys((*engines, *(image for topology in topologies for image in _beside(topology)))))
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -70,6 +71,15 @@ class Need:
     def ports(self) -> int:
         """Ports of two deployments at once: candidate and control."""
         return 0 if self.attached else 2 * max((FIXED_PORTS + topology.worker_count for topology in self.topologies), default=FIXED_PORTS)
+
+
+def _beside(topology: Topology) -> tuple[str, ...]:
+    """Images of what runs beside the engine."""
+    images = topology.images
+    if topology.served_by == "engine":
+        return (images.proxy,) if topology.worker_count > 1 else ()
+    nats = (images.nats,) if topology.planes == "nats" else ()
+    return (images.etcd, *nats, *((images.proxy,) if topology.frontends > 1 else ()))
 
 
 def find_suites(names: Sequence[str], directory: Path) -> tuple[Scenario, ...]:

@@ -34,7 +34,7 @@ ENGINE = EngineFacts(
     version="docker 28.5.1",
     api="1.51",
     gpus="runtime nvidia",
-    images={IMAGE: "sha256:0123456789ab, 18.2 GiB"},
+    images=dict.fromkeys(H200.images, "sha256:0123456789ab, 18.2 GiB"),
     root="/var/lib/docker",
     root_free_bytes=500 * GIB,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,15 @@ def test_the_shipped_suite_on_every_platform() -> None:
     h200, mocker, attached = (needs[name] for name in ("h200", "mocker", "attached"))
     assert h200.containers
     assert (h200.gpu_count, h200.connections, h200.engines) == (4, 250, ("vllm",))
-    assert (len(h200.images), len(h200.models)) == (1, 1)
+    assert [image.partition(":")[0] for image in h200.images] == ["nvcr.io/nvidia/ai-dynamo/vllm-runtime", "quay.io/coreos/etcd"]
+    assert len(h200.models) == 1
     assert (mocker.images, mocker.models, mocker.gpu_count, mocker.connections, mocker.ports) == ((), (), 0, 8, 14)
     assert (attached.engines, attached.ports, attached.models, attached.gpu_count) == ((), 0, (), 0)
 
 
 def test_without_a_suite_a_platform_needs_what_its_file_states() -> None:
     need = need_of(find_platform("h100", near=ROOT / "suites"), ())
-    assert (need.gpu_count, need.engines, len(need.images), len(need.models)) == (4, ("vllm",), 1, 1)
+    assert (need.gpu_count, need.engines, len(need.images), len(need.models)) == (4, ("vllm",), 2, 1)
     assert need_of(find_platform("mocker", near=ROOT / "suites"), ()).engines == ("mocker",)
 
 
@@ -61,6 +63,17 @@ def test_suites_are_found_by_name_by_directory_and_all(tmp_path: Path) -> None:
     assert [suite.suite for suite in find_suites([], one)] == ["one"]
     with pytest.raises(UsageError, match=r"--suite tow: there is no such suite \(did you mean 'two'\?\); known here: one, two"):
         find_suites(["tow"], tmp_path)
+
+
+def test_what_runs_beside_the_engine_has_images_too() -> None:
+    need = need_of(find_platform("h200", near=ROOT / "suites"), ())
+    [topology] = need.topologies
+    several = replace(need, topologies=(replace(topology, planes="nats", frontends=2),))
+    assert several.images == (topology.image, topology.images.etcd, topology.images.nats, topology.images.proxy)
+    alone = replace(topology, served_by="engine")
+    assert replace(need, topologies=(alone,)).images == (topology.image,)
+    two = replace(alone, worker=replace(topology.worker, count=2))
+    assert replace(need, topologies=(two,)).images == (topology.image, topology.images.proxy)
 
 
 def test_an_open_loop_needs_what_it_may_have_in_flight(tmp_path: Path) -> None:
