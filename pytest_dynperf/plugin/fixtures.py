@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +14,12 @@ from pytest_dynperf.plugin.state import STATE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import ModuleType
 
     from pytest_dynperf.deployment.infrastructure import Server
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.fault.proxy import FaultProxy
     from pytest_dynperf.plugin.state import State
     from pytest_dynperf.scenario.topology import Topology
 
@@ -59,6 +62,23 @@ def dynamo_deployment(dynamo_topology: Topology, request: pytest.FixtureRequest)
 def dynamo_endpoint(dynamo_deployment: Deployment) -> Endpoint:
     """Base URL and model of ``dynamo_deployment``."""
     return dynamo_deployment.endpoint
+
+
+@pytest.fixture
+def faults() -> ModuleType:
+    """Breaks services of ``dynamo_deployment`` and puts them right again: ``kill``, ``restart``, ``restarted``, ``paused``, ``cut_off``."""
+    from pytest_dynperf.fault import toolbox
+
+    return toolbox
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[[str], FaultProxy]]:
+    """``fault_proxy(url)`` starts a proxy before ``url`` that breaks what passes through it, as told; stopped after the test."""
+    from pytest_dynperf.fault.proxy import fault_proxy as running
+
+    with ExitStack() as proxies:
+        yield lambda upstream: proxies.enter_context(running(upstream))
 
 
 @pytest.fixture(scope="session")
