@@ -18,10 +18,10 @@ from pytest_dynperf.deployment.stack import start_stack
 from pytest_dynperf.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
-    from pytest_dynperf.deployment.service import ServiceSpec
     from pytest_dynperf.scenario.topology import Topology
 
 READY_S = 60.0
@@ -70,7 +70,7 @@ def start_embedded(
         place=place,
         state=state,
         log_path=log_path,
-        versions=lambda specs: _versions(specs, python, place.model),
+        versions=lambda services: _versions(services, python, place.model),
         ready_s=READY_S,
     )
 
@@ -92,9 +92,9 @@ def _require_packages_of(python: Path) -> None:
         raise DeploymentError(msg)
 
 
-def _versions(specs: Sequence[ServiceSpec], python: Path | None, model: str) -> dict[str, str]:
+def _versions(services: Mapping[str, Service], python: Path | None, model: str) -> dict[str, str]:
     """Of what runs: an etcd or NATS that is installed and not started explains nothing."""
-    idle = {f"{role}.version" for role in INFRASTRUCTURE} - {f"{spec.role}.version" for spec in specs}
+    idle = {f"{role}.version" for role in INFRASTRUCTURE} - {f"{service.spec.role}.version" for service in services.values()}
     found = {name: version for name, version in installed_versions(python).items() if name not in idle}
     return {**found, "model.digest": model_digest(Path(model))}
 

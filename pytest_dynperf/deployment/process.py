@@ -54,9 +54,10 @@ def start(
     log_path: Callable[[str], Path],
     before: Callable[[ServiceSpec, Sequence[Running]], None] | None = None,
     session: str = "",
+    directory: Path | None = None,
 ) -> list[Running]:
     """Start all, in order; standard output and error go to ``log_path(name)``. Their mark begins with ``session``, so that whoever sweeps
-    up later knows whose they are.
+    up later knows whose they are. When this process is killed, ``directory`` goes with them.
 
     Waits for none, unless ``before`` does: it is called with the next service and those that run already. About 5 ms a service.
     Interrupted or failing in the middle, it stops what it has started.
@@ -65,7 +66,7 @@ def start(
     """
     running: list[Running] = []
     mark = new_mark(session)
-    guard = _start_guard(mark)
+    guard = _start_guard(mark, directory)
     try:
         for spec in specs:
             if before is not None:
@@ -141,9 +142,7 @@ def _stop_guarded(running: Sequence[Running], guard: subprocess.Popen[bytes], ma
         # A child that made a session of its own has left the group; the mark finds it.
         if guard.poll() is None:
             reaper.kill_marked(mark, patience_s=1.0)
-            if guard.stdin is not None:
-                guard.stdin.close()
-            guard.wait()
+            reaper.let_go(guard, clean=True)
 
 
 def new_mark(session: str) -> str:
@@ -151,16 +150,9 @@ def new_mark(session: str) -> str:
     return f"{session}-{secrets.token_hex(16)}".removeprefix("-")
 
 
-def _start_guard(mark: str) -> subprocess.Popen[bytes]:
+def _start_guard(mark: str, directory: Path | None) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__, mark],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
+        return reaper.start(mark, directories=() if directory is None else (str(directory.absolute()),))
     except OSError as error:
         msg = f"cannot start {sys.executable}: {error.strerror}"
         raise DeploymentError(msg) from error

@@ -49,7 +49,10 @@ class _Service:
 
     def incident(self) -> str | None:
         """How it ended although nobody asked it to, with its last log lines."""
-        return None if self._asked else process.incident([self.running])
+        asked, running = self._asked, self.running
+        found = process.incident([running])
+        # Asked again: another thread may have killed it, and even started it again, while this one looked.
+        return None if asked or self._asked or self.running is not running else found
 
     def kill(self) -> None:
         self._asked = True
@@ -114,7 +117,7 @@ class ProcessLauncher:
                 before(spec, group)
 
         try:
-            group.hold(process.start(specs, log_path=log_path, before=hold, session=self._session))
+            group.hold(process.start(specs, log_path=log_path, before=hold, session=self._session, directory=directory))
         except BaseException:
             group.stop()
             raise

@@ -36,14 +36,16 @@ def start_stack(
     place: Place,
     state: Path,
     log_path: Callable[[str], Path],
-    versions: Callable[[Sequence[ServiceSpec]], Mapping[str, str]],
+    versions: Callable[[Mapping[str, Service]], Mapping[str, str]],
     ready_s: float,
     gpus: Sequence[str] = (),
+    key: Mapping[str, str] | None = None,
 ) -> Deployment:
     """Start ``topology`` by ``launcher`` and return when a completion has come back.
 
     ``state`` on this host takes what services write and is removed when they are stopped. ``versions`` is asked once everything runs, for
-    facts of provenance. A service that loses its port to somebody else leads to one more attempt with new ports.
+    facts of provenance, and is given the running services. ``key``: further facts that bind comparability. A service that loses its port to
+    somebody else leads to one more attempt with new ports.
 
     :raises UsageError: for an engine that this version cannot start.
     :raises ServiceExited: when a service ends on the way; with its last log lines.
@@ -53,10 +55,10 @@ def start_stack(
     def attempt() -> Deployment:
         ports = port_map(launcher.choose_ports(FIXED_PORTS + topology.worker_count))
         specs = services(topology, place=place, ports=ports, gpus=gpus)
-        stack = _Stack(topology=topology, specs=specs, launcher=launcher)
+        stack = _Stack(topology=topology, specs=specs, launcher=launcher, key=key or {})
         try:
             stack.start(state, log_path, ready_s)
-            stack.versions = dict(versions(specs))
+            stack.versions = dict(versions(stack.services))
         except BaseException:
             stack.stop()
             raise
@@ -79,8 +81,9 @@ class _Stack:
 
     endpoint: Endpoint
 
-    def __init__(self, *, topology: Topology, specs: tuple[ServiceSpec, ...], launcher: Launcher) -> None:
+    def __init__(self, *, topology: Topology, specs: tuple[ServiceSpec, ...], launcher: Launcher, key: Mapping[str, str]) -> None:
         self._topology = topology
+        self._key = key
         self._specs = specs
         self._launcher = launcher
         self._host = host_facts()
@@ -114,7 +117,7 @@ class _Stack:
 
     @property
     def key(self) -> Mapping[str, str]:
-        return {"cpu.model": self._host["cpu.model"], "cpu.count": self._host["cpu.count"], "model": self._topology.model}
+        return {"cpu.model": self._host["cpu.model"], "cpu.count": self._host["cpu.count"], "model": self._topology.model, **self._key}
 
     @property
     def provenance(self) -> Mapping[str, str]:

@@ -1,0 +1,1 @@
+"""What every launcher promises, asked of each of them."""
