@@ -18,23 +18,56 @@ if TYPE_CHECKING:
     from types import FrameType
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN_S = 1.0
+_TIMES = 5
 
 
-def stop_on_signals(received: Callable[[str], None]) -> None:
+class Insistence:
+    """Says it again when nobody has heard: Python drops an interrupt that strikes inside a destructor or a callback, as imports have them.
+    Costs nothing until there is a signal: a thread is blocked in the kernel.
+    """
+
+    def __init__(self) -> None:
+        self._heard = threading.Event()
+        self._said, self._say = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(self._said, True)
+        threading.Thread(target=self._insist, name="dynperf insistence", daemon=True).start()
+
+    def came(self, number: int) -> None:
+        """A signal came. For a signal handler: writes one byte, takes no lock."""
+        with suppress(OSError):
+            os.write(self._say, bytes([number]))
+
+    def heard(self) -> None:
+        """pytest has been interrupted, or ends anyway."""
+        self._heard.set()
+
+    def _insist(self) -> None:
+        number = os.read(self._said, 1)[0]
+        for _ in range(_TIMES):
+            if self._heard.wait(_AGAIN_S):
+                return
+            os.kill(os.getpid(), number)
+
+
+def stop_on_signals(received: Callable[[str], None]) -> Insistence | None:
     """pytest leaves SIGTERM and SIGHUP to their default, which ends Python without a chance to stop anything. ``received`` is told the
-    signal's name.
+    signal's name. ``None`` where this is not the main thread, which alone may do so.
     """
     if not _in_main_thread():
-        return
+        return None
+    insistence = Insistence()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         received(name)
+        insistence.came(number)
         raise KeyboardInterrupt(name)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, interrupt)
+    return insistence
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class Interrupted:
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
         """Give no service the time to end by itself: pytest-xdist gives its workers seconds."""
+        self._state.heard()
         self._state.close(at_once=True)
 
     @pytest.hookimpl(trylast=True)

@@ -43,6 +43,7 @@ class State:
     swept: str | None = None
     """What dead sessions had left and this one has removed, for the header."""
     lock: SessionLock | None = None
+    insistence: interruption.Insistence | None = None
     watch: interruption.Watch | None = None
     """An xdist worker's eye on its controller."""
     before: SessionReport | None = None
@@ -163,13 +164,19 @@ class State:
             session_id=settings.session_id, boot=boot_id(), temporary=self.temporary.absolute(), run_directory=settings.run_directory
         )
         self.lock = hold_session(trace, directory)
-        interruption.stop_on_signals(self._note_signal)
+        self.insistence = interruption.stop_on_signals(self._note_signal)
+
+    def heard(self) -> None:
+        """An interrupt has reached pytest, or what comes is the end anyway."""
+        if self.insistence is not None:
+            self.insistence.heard()
 
     def _note_signal(self, name: str) -> None:
         self.received_signal = name
 
     def let_session_go(self) -> None:
         """Nothing of this process is left; where it is the last one of the session, nothing of the session: its temporary files neither."""
+        self.heard()
         if self.watch is not None:
             self.watch.close()
         lock, self.lock = self.lock, None

@@ -354,3 +354,27 @@ def test_an_interrupt_at_the_very_end_has_no_effect() -> None:
     with interruption.ignored():
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+LOST = """
+import os, signal, time
+
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):  # the interrupt strikes here, and Python drops it
+            pass
+
+def test_fake(perf):
+    Lost()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_interrupt_that_python_drops_is_said_again(bench: Bench) -> None:
+    bench.write("test_fake.py", LOST)
+    with sse_server(QUICK) as server:
+        ended = run(bench, url=server.url)
+    assert ended.code == 2, ended.text
+    assert ended.session["interrupted"] == "SIGTERM"
