@@ -64,12 +64,6 @@ def _check_company(config: pytest.Config, settings: Settings) -> None:
             "What is deployed here knows its own environment."
         )
         raise pytest.UsageError(msg)
-    if not settings.attached and given("tokenizer"):
-        msg = (
-            f"--dynperf-tokenizer={settings.tokenizer} makes the prompts of an attached server: add --dynperf-endpoint=URL. "
-            "The tokenizer of what is deployed here is known."
-        )
-        raise pytest.UsageError(msg)
     if not settings.control and given("control_layout"):
         msg = (
             f"--dynperf-control-layout={settings.control_layout} says how a control is deployed: add --dynperf-control=baseline, or another"

@@ -202,7 +202,7 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
     return state.axis_assignments + shlex.join(words)
 
 
-def fails(verdict: Verdict, *, strict: bool, open_suspect: bool) -> bool:
+def fails(verdict: Verdict, *, strict: bool, open_suspect: bool = False) -> bool:
     """Which verdicts fail a test: those that fail everywhere."""
     from pytest_dynperf.session import closing
 

@@ -34,7 +34,6 @@ HERE = "--dynperf-endpoint=http://127.0.0.1:9"
         (["--dynperf-baselines=fake_suite/scenario.toml"], ["--dynperf-baselines", "scenario.toml", "not a directory"]),
         (["--dynperf-detect=3%"], ["--dynperf-detect", "--dynperf-plan"]),
         (["--dynperf-environment=my-box"], ["--dynperf-environment=my-box", "add --dynperf-endpoint=URL"]),
-        (["--dynperf-tokenizer=fake_suite"], ["--dynperf-tokenizer=", "add --dynperf-endpoint=URL"]),
         (["--dynperf-control-layout=blocks"], ["--dynperf-control-layout=blocks", "add --dynperf-control=baseline"]),
     ],
 )
