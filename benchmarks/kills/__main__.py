@@ -49,7 +49,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with the Nth session (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=float("inf"), metavar="N", help="begin no session later than that")
     parser.add_argument("--arguments", default="", metavar="TEXT", help="further arguments for every pytest")
-    parser.add_argument("--container-arguments", default=CONTAINERS, metavar="TEXT", help="those of containers (default: the images of tests/images)")
+    parser.add_argument("--container-arguments", default=CONTAINERS, metavar="TEXT", help="of containers (default: images of tests/images)")
     parser.add_argument("--plant", choices=sorted(PLANTED), help="plant a leak, to see that it is found")
     options = parser.parse_args(arguments)
     options.launchers = options.launchers.split(",")

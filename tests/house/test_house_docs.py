@@ -273,7 +273,7 @@ def test_which_outcomes_can_be_accepted() -> None:
 
 def test_every_class_of_error() -> None:
     classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.DynperfError)}
-    assert {row[0].strip("`") for row in rows(read("troubleshooting.md")) if row[0].endswith(("Error`", "Exited`", "Held`"))} == classes
+    assert {row[0].strip("`") for row in rows(read("troubleshooting.md")) if row[0].endswith(("Error`", "Exited`", "Held`", "Timeout`"))} == classes
 
 
 def messages() -> set[str]:
