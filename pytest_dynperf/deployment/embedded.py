@@ -18,7 +18,7 @@ from pytest_dynperf.deployment.stack import start_stack
 from pytest_dynperf.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
@@ -39,9 +39,12 @@ def start_embedded(
     choose_ports: Callable[[int], tuple[int, ...]] = free_ports,
     python: Path | None = None,
     session: str = "",
+    gpus: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Deployment:
     """Start ``topology`` and return when a completion has come back: 2 to 5 s on two cores. ``python``: another interpreter than our own
     for Dynamo's services; etcd and NATS are then those beside it, where it has them. What is started carries the id of the ``session``.
+    ``gpus`` are the UUIDs that workers take, and ``descriptors`` those of their leases, which workers inherit.
 
     Services write inside ``directory`` only, and what they wrote there is removed when they are stopped; logs stay at
     ``log_path(service)``. A service that loses its port to somebody else leads to one more attempt with new ports.
@@ -66,12 +69,13 @@ def start_embedded(
     )
     return start_stack(
         topology,
-        launcher=ProcessLauncher(choose_ports, session=session),
+        launcher=ProcessLauncher(choose_ports, session=session, descriptors=descriptors),
         place=place,
         state=state,
         log_path=log_path,
         versions=lambda services: _versions(services, python, place.model),
         ready_s=READY_S,
+        gpus=gpus,
     )
 
 

@@ -46,6 +46,7 @@ class Running:
     guard: subprocess.Popen[bytes]
     mark: str
     oom_kills: int = 0
+    descriptors: tuple[int, ...] = ()
 
 
 def start(
@@ -55,9 +56,10 @@ def start(
     before: Callable[[ServiceSpec, Sequence[Running]], None] | None = None,
     session: str = "",
     directory: Path | None = None,
+    descriptors: tuple[int, ...] = (),
 ) -> list[Running]:
     """Start all, in order; standard output and error go to ``log_path(name)``. Their mark begins with ``session``, so that whoever sweeps
-    up later knows whose they are. When this process is killed, ``directory`` goes with them.
+    up later knows whose they are. When this process is killed, ``directory`` goes with them. Those that use GPUs inherit ``descriptors``.
 
     Waits for none, unless ``before`` does: it is called with the next service and those that run already. About 5 ms a service.
     Interrupted or failing in the middle, it stops what it has started.
@@ -73,7 +75,8 @@ def start(
                 before(spec, running)
             log = log_path(spec.name)
             kills = oom_kills()
-            running.append(Running(spec=spec, process=_start_one(spec, log, mark), log=log, guard=guard, mark=mark, oom_kills=kills))
+            process = _start_one(spec, log, mark, descriptors=descriptors)
+            running.append(Running(spec=spec, process=process, log=log, guard=guard, mark=mark, oom_kills=kills, descriptors=descriptors))
     except BaseException:
         _stop_guarded(running, guard, mark, time.monotonic() + STOP_S)
         raise
@@ -167,10 +170,12 @@ def start_again(service: Running) -> Running:
         msg = f"service {service.spec.name} still runs (process {service.process.pid}): end it before it is started again"
         raise DeploymentError(msg)
     kill(service.process)
-    return replace(service, process=_start_one(service.spec, service.log, service.mark, append=True))
+    return replace(service, process=_start_one(service.spec, service.log, service.mark, append=True, descriptors=service.descriptors))
 
 
-def _start_one(spec: ServiceSpec, log: Path, mark: str, *, append: bool = False) -> subprocess.Popen[bytes]:
+def _start_one(
+    spec: ServiceSpec, log: Path, mark: str, *, append: bool = False, descriptors: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
     try:
         for directory in (spec.working_directory, *spec.directories, str(log.parent)):
             Path(directory).mkdir(parents=True, exist_ok=True)
@@ -185,6 +190,7 @@ def _start_one(spec: ServiceSpec, log: Path, mark: str, *, append: bool = False)
                 env={**spec.env, reaper.VARIABLE: mark},
                 cwd=spec.working_directory,
                 start_new_session=True,
+                pass_fds=descriptors if spec.gpus else (),
             )
     except OSError as error:
         msg = f"cannot start service {spec.name}: {error.filename or spec.argv[0]}: {error.strerror or error}"

@@ -92,13 +92,18 @@ class _Group:
 
 
 class ProcessLauncher:
-    """Starts services as processes of this host. ``choose_ports`` finds ports that are free now; what is started carries ``session``."""
+    """Starts services as processes of this host. ``choose_ports`` finds ports that are free now; what is started carries ``session``.
+    ``descriptors`` are inherited by services that use GPUs: the locks behind them live as long as the last such process.
+    """
 
     name = "process"
 
-    def __init__(self, choose_ports: Callable[[int], tuple[int, ...]] = free_ports, *, session: str = "") -> None:
+    def __init__(
+        self, choose_ports: Callable[[int], tuple[int, ...]] = free_ports, *, session: str = "", descriptors: Sequence[int] = ()
+    ) -> None:
         self.choose_ports = choose_ports
         self._session = session
+        self._descriptors = tuple(descriptors)
 
     def start(
         self,
@@ -117,7 +122,11 @@ class ProcessLauncher:
                 before(spec, group)
 
         try:
-            group.hold(process.start(specs, log_path=log_path, before=hold, session=self._session, directory=directory))
+            group.hold(
+                process.start(
+                    specs, log_path=log_path, before=hold, session=self._session, directory=directory, descriptors=self._descriptors
+                )
+            )
         except BaseException:
             group.stop()
             raise

@@ -100,6 +100,7 @@ def complete_plan(state: State, session: pytest.Session) -> None:
         raise pytest.UsageError(msg)
     (platform, why), *_others = state.platforms.values() or [state.platform_for(state.config.rootpath / "scenario.toml")]
     state.plan = Plan(platform=platform, why=why, cases=tuple(cases.values()))
+    state.settle(platform)
     state.node_ids = {node_id: case.name for node_id, case in cases.items()}
     if session.config.getoption("dynperf_plan") or session.config.getoption("collectonly"):
         return

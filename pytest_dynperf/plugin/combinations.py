@@ -18,8 +18,18 @@ def check_together(config: pytest.Config, settings: Settings) -> None:
 
 
 def _check_combinations(settings: Settings) -> None:
+    from pytest_dynperf.scenario.platform import LAUNCHER_CHOICES as LAUNCHERS
+
     if settings.baselines.exists() and not settings.baselines.is_dir():
         msg = f"--dynperf-baselines: {settings.baselines} is not a directory"
+        raise pytest.UsageError(msg)
+    if settings.launcher not in LAUNCHERS:
+        msg = f"--dynperf-launcher: {settings.launcher!r} is none of {', '.join(LAUNCHERS)}"
+        raise pytest.UsageError(msg)
+    if settings.attached and settings.launcher != "auto":
+        msg = (
+            f"--dynperf-launcher={settings.launcher} says how a deployment is started, and with --dynperf-endpoint nothing is: leave it out"
+        )
         raise pytest.UsageError(msg)
     if settings.attached and settings.model is None:
         msg = "--dynperf-endpoint needs --dynperf-model: the name under which the server serves the model"
@@ -49,6 +59,30 @@ def _check_control(settings: Settings) -> None:
         raise pytest.UsageError(msg)
     if layout == "blocks" and control is not None and control.endpoint_url is not None:
         msg = "--dynperf-control-layout=blocks restarts both arms in turn, and a server that runs already is not restarted: leave it out"
+        raise pytest.UsageError(msg)
+
+
+def check_settled(settings: Settings) -> None:
+    """What can be said once the launcher is known.
+
+    :raises pytest.UsageError: for a control that it cannot start.
+    """
+    from pytest_dynperf.session.control import parse_control
+
+    control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
+    if control is None or settings.attached:
+        return
+    if control.image is not None and settings.launcher != "container":
+        msg = (
+            f"--dynperf-control=image={control.image} is started in containers, and the launcher is {settings.launcher}: "
+            "add --dynperf-launcher=container, or name an environment with --dynperf-control=python=PATH"
+        )
+        raise pytest.UsageError(msg)
+    if control.python is not None and settings.launcher == "container":
+        msg = (
+            f"--dynperf-control=python={control.python} is started as processes, and the launcher is container: "
+            "add --dynperf-launcher=process, or name an image with --dynperf-control=image=NAME"
+        )
         raise pytest.UsageError(msg)
 
 

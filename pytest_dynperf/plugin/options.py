@@ -83,6 +83,7 @@ _OPTIONS = (
         help="time for measuring beyond the first session of each case, over the whole invocation; by default as long as it takes",
     ),
     _Option(name="detect", metavar="PERCENT", help="with --dynperf-plan: what it takes to find a regression of so much, such as 3%%"),
+    _Option(name="launcher", metavar="LAUNCHER", help="auto (default: as the platform says), process or container"),
     _Option(
         name="case-timeout",
         metavar="SECONDS",
@@ -309,6 +310,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         budget_s=_budget_s(config),
         detect=_detect(config),
         case_timeout_s=_number(config, "case_timeout", float),
+        launcher=_text(config, "launcher") or "auto",
         lease_wait_s=_number(config, "lease_wait", float) or 0.0,
     )
     check_together(config, settings)

@@ -195,6 +195,8 @@ def repeat_command(node_id: str, platform: str, state: State) -> str:
     ):
         if value is not None:
             words.append(f"--dynperf-{name}={value}")
+    if state.config.getoption("dynperf_launcher") is not None:
+        words.append(f"--dynperf-launcher={settings.launcher}")
     words += [f"--dynperf-set={override}" for override in settings.overrides]
     words += [f"--dynperf-control={text}" for text in settings.control]
     if settings.control and settings.control_layout != "auto":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.plugin import interruption
+from pytest_dynperf.plugin.combinations import check_settled
 from pytest_dynperf.plugin.options import make_settings, reports_directory, requested_platform, session_identity
 from pytest_dynperf.plugin.resumption import resumed_identity
 
@@ -186,29 +187,43 @@ class State:
             shutil.rmtree(self.temporary, ignore_errors=True)
 
     def platform_for(self, scenario: Path) -> tuple[Platform, str]:
-        """The platform that ``--gpu`` picks for a scenario, and why.
+        """The platform that ``--gpu`` picks for a scenario, started as ``--dynperf-launcher`` says, and why.
 
         :raises PlatformError: when it is not known or not here.
         """
+        directory = scenario.parent
+        if directory not in self.platforms:
+            platform, why = self._choose_platform(directory)
+            asked = self.make_settings().launcher
+            self.platforms[directory] = (platform if asked == "auto" else replace(platform, launcher=asked)), why
+        return self.platforms[directory]
+
+    def _choose_platform(self, directory: Path) -> tuple[Platform, str]:
         from pytest_dynperf.accelerator.nvml import list_gpus
         from pytest_dynperf.quantity import Absent
         from pytest_dynperf.scenario.search import find_platform, platform_names
         from pytest_dynperf.scenario.selection import select_platform
 
-        directory = scenario.parent
-        if directory not in self.platforms:
-            requested = requested_platform(self.config)
-            if self.config.getoption("dynperf_plan") and requested != "auto":
-                planned = find_platform(requested, near=directory)
-                self.platforms[directory] = planned, f"--gpu={requested}, planned only: this machine's GPUs are not looked at"
-                return self.platforms[directory]
-            attached = self.make_settings().attached
-            names = platform_names(directory) if requested == "auto" else (requested,)
-            known = [find_platform(name, near=directory) for name in names]
-            gpus = list_gpus()
-            found = gpus if isinstance(gpus, Absent) else [(gpu.name, gpu.memory_gib) for gpu in gpus]
-            self.platforms[directory] = select_platform(requested, found, known, attached=attached)
-        return self.platforms[directory]
+        requested = requested_platform(self.config)
+        if self.config.getoption("dynperf_plan") and requested != "auto":
+            planned = find_platform(requested, near=directory)
+            return planned, f"--gpu={requested}, planned only: this machine's GPUs are not looked at"
+        names = platform_names(directory) if requested == "auto" else (requested,)
+        known = [find_platform(name, near=directory) for name in names]
+        gpus = list_gpus()
+        found = gpus if isinstance(gpus, Absent) else [(gpu.name, gpu.memory_gib) for gpu in gpus]
+        return select_platform(requested, found, known, attached=self.make_settings().attached)
+
+    def settle(self, platform: Platform) -> None:
+        """The plan is made on ``platform``: what was left to it is decided.
+
+        :raises pytest.UsageError: for a control that its launcher cannot start.
+        """
+        settings = replace(self.make_settings(), gpu_pattern=platform.gpu_pattern, gpu_memory_gib=platform.gpu_memory_gib)
+        if settings.launcher == "auto" and not settings.attached:
+            settings = replace(settings, launcher=platform.launcher)
+        self.settings = settings
+        check_settled(settings)
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the deployment and release the host, for good; a Ctrl-C while this goes on does not interrupt it (it is bounded to seconds).

@@ -77,7 +77,7 @@ def prepare(state: State, platform: str) -> None:
     from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
     from pytest_dynperf.plugin.opening import begin
     from pytest_dynperf.run_directory import RunDirectory
-    from pytest_dynperf.session.deployments import check_host_is_free
+    from pytest_dynperf.session.deployments import check_host_is_free, shares_host
     from pytest_dynperf.session.work_tree import uncommitted
 
     settings = state.make_settings()
@@ -89,7 +89,9 @@ def prepare(state: State, platform: str) -> None:
         raise pytest.UsageError(msg) from None
     try:
         state.hold_session()  # before the host is asked for: what a dead session has left may hold it
-        state.waiting = check_host_is_free(settings)
+        # Where every case leases its GPUs alone, others may be measured on this host meanwhile.
+        alone = state.plan is None or not all(shares_host(case.topology) for case in state.plan.cases)
+        state.waiting = check_host_is_free(settings) if alone else None
         read_waivers(waivers_path(settings.baselines))
     except DynperfError as error:
         raise pytest.UsageError(str(error)) from None

@@ -18,6 +18,7 @@ from pytest_dynperf.scenario.fault import FAULTS, Fault
 from pytest_dynperf.scenario.topology import (
     CONNECTORS,
     ENGINES,
+    EXCLUSIVE,
     MODES,
     PLANES,
     ROUTER_MODES,
@@ -116,6 +117,7 @@ _CHOICES = {
     "topology.served_by": SERVED_BY,
     "topology.router_mode": ROUTER_MODES,
     "topology.planes": PLANES,
+    "topology.exclusive": EXCLUSIVE,
     "topology.kv_cache.connector": CONNECTORS,
     "topology.speculation.method": SPECULATION_METHODS,
     "traffic.arrival.process": PROCESSES,

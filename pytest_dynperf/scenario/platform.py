@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LAUNCHERS = ("container", "process", "attached")
+LAUNCHER_CHOICES = ("auto", "process", "container")
+"""What ``--dynperf-launcher`` takes; ``auto`` leaves it to the platform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

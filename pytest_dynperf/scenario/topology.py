@@ -13,6 +13,7 @@ ENGINES = ("mocker", "vllm", "sglang", "trtllm", "unknown")
 SERVED_BY = ("dynamo", "engine")
 ROUTER_MODES = ("round-robin", "random", "kv", "power-of-two", "least-loaded", "device-aware-weighted", "direct")
 PLANES = ("nats", "default")
+EXCLUSIVE = ("host", "gpu")
 CONNECTORS = ("none", "lmcache", "lmcache-mp", "kvbm", "nixl")
 SPECULATION_METHODS = ("none", "ngram", "draft_model", "eagle3")
 
@@ -96,8 +97,9 @@ class Topology:
 
     ``mode`` is ``agg`` (``worker`` serves) or ``disagg`` (``prefill`` and ``decode`` serve); ``encode`` stands beside either.
     ``served_by`` ``engine`` runs the engine's own server, as control of what Dynamo adds. ``dynamo_version`` chooses the flags; ``None``
-    takes the version that is found. Before more than one of ``frontends`` there is nginx. ``planes``: ``nats`` sends requests
-    and events over NATS, ``default`` leaves the choice to Dynamo. ``image`` and ``images`` are used by container launchers alone.
+    takes the version that is found. Before more than one of ``frontends`` there is nginx. ``planes``: ``nats`` sends requests and events
+    over NATS, ``default`` leaves the choice to Dynamo. ``image`` and ``images`` are used by container launchers alone. ``exclusive``: a
+    measurement has the whole ``host`` for itself, or only its ``gpu``s, with others beside it.
     """
 
     engine: str
@@ -120,6 +122,7 @@ class Topology:
     block_size: int | None = None
     image: str | None = None
     images: Images = Images()
+    exclusive: str = "host"
 
     @property
     def roles(self) -> dict[str, Role]:

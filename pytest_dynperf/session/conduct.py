@@ -22,6 +22,7 @@ from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import DynperfError
 from pytest_dynperf.fault.injection import injected
 from pytest_dynperf.load.run import default_processes, run_load
+from pytest_dynperf.measurement.gpu_validity import gpu_notes
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.measurement.run import summarise
 from pytest_dynperf.measurement.server_count import disagreement
@@ -89,7 +90,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     """
     deployments = conduct.deployments
     deployment = deployments.restart(case.topology) if fresh else deployments.get(case.topology)
-    environment = environment_of(case, deployment, conduct.settings)
+    environment = environment_of(case, deployment, conduct)
     runs: list[Run] = []
     discarded: list[Run] = []
     names: list[str] = []
@@ -119,12 +120,14 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     )
 
 
-def environment_of(case: Case, deployment: Deployment, settings: Settings) -> Environment:
+def environment_of(case: Case, deployment: Deployment, conduct: Conduct) -> Environment:
     """What is known of a deployment on which ``case`` is measured, without secrets."""
+    settings, gpus = conduct.settings, conduct.deployments.gpus_of(deployment)
+    gpu_key, gpu_facts = ({}, {}) if gpus is None else (gpus.key(), gpus.provenance())
     environment = Environment(
         platform=case.platform,
-        key={**deployment.key, **workload_facts(case), **({"fault": case.fault.words} if case.fault else {})},
-        provenance={**deployment.provenance, **commit_facts(settings.rootdir), **_asked(case)},
+        key={**deployment.key, **gpu_key, **workload_facts(case), **({"fault": case.fault.words} if case.fault else {})},
+        provenance={**deployment.provenance, **gpu_facts, **commit_facts(settings.rootdir), **_asked(case)},
         may_be_baseline=not settings.attached or settings.environment_name is not None,
     )
     return without_secrets(environment, settings)
@@ -158,7 +161,11 @@ def one_run(
     )
     before = _counters(deployment)
     told = progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, ""))
-    with sampled(endpoint) as sampler, injected(case.fault, deployment, instances=case.topology.worker_count) as injection:
+    gpus = conduct.deployments.gpus_of(deployment)
+    with (
+        sampled(endpoint, gpus=None if gpus is None else gpus.watch(deployment)) as sampler,
+        injected(case.fault, deployment, instances=case.topology.worker_count) as injection,
+    ):
         recording = run_load(
             endpoint,
             requests,
@@ -179,7 +186,7 @@ def one_run(
     recording = replace(recording, incidents=(*recording.incidents, *injection.problems, *absent_witnesses(case, recording)))
     run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
     counts = disagreement(recording)
-    return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness)))
+    return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness), *gpu_notes(recording)))
 
 
 def _counters(deployment: Deployment) -> dict[str, float]:
@@ -254,7 +261,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         seed=settings.seed,
         deployments=conduct.deployments,
         run=lambda of, deployment, pair: _run_of_pair(of, deployment, pair, conduct),
-        environment_of=lambda of, deployment: environment_of(of, deployment, settings),
+        environment_of=lambda of, deployment: environment_of(of, deployment, conduct),
     )
 
     def decide(*, final: bool) -> Verdict:

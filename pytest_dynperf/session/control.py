@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +20,7 @@ from pytest_dynperf.environment import differences
 from pytest_dynperf.errors import DeploymentError, ScenarioError, UsageError, nearest
 from pytest_dynperf.scenario.override import OPTION as SET
 from pytest_dynperf.scenario.override import Override, apply_override, parse_override
-from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.scenario.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _Given = TypeVar("_Given")
 
 OPTION = "--dynperf-control"
-KINDS = ("baseline", "python=PATH", "set=KEY=VALUE", "endpoint=URL", "image=DIGEST")
+KINDS = ("baseline", "python=PATH", "set=KEY=VALUE", "endpoint=URL", "image=NAME")
 LAYOUTS = ("auto", "side-by-side", "blocks")
 
 _SAID_TWICE = "dynperf.set"
@@ -42,12 +42,14 @@ _SAID_TWICE = "dynperf.set"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """What all the texts of one invocation say together. ``baseline``: as the newest baseline document of each case was deployed.
-    ``python``: the interpreter that runs the control's services. ``overrides`` apply to the control alone, in order, after everything that
-    applies to the candidate. ``endpoint_url``: a server that runs already, with which nothing else combines.
+    ``python``: the interpreter that runs the control's services. ``image``: what its containers run. ``overrides`` apply to the control
+    alone, in order, after everything that applies to the candidate. ``endpoint_url``: a server that runs already, with which nothing else
+    combines.
     """
 
     baseline: bool = False
     python: Path | None = None
+    image: str | None = None
     overrides: tuple[Override, ...] = ()
     endpoint_url: str | None = None
 
@@ -55,7 +57,8 @@ class Control:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlArm:
     """The control of one case: ``case`` is the candidate's with the topology and the overrides of the control, ``words`` say what it is.
-    ``versions`` are those that must be found where it is deployed, by their names in provenance (``ai-dynamo.version``).
+    ``versions`` are those that must be found where it is deployed, by their names in provenance (``ai-dynamo.version``). ``launcher`` is
+    the one that it must be started by, where that matters.
     """
 
     case: Case
@@ -63,6 +66,7 @@ class ControlArm:
     python: Path | None = None
     endpoint_url: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    launcher: str | None = None
 
 
 def parse_control(texts: Sequence[str], *, endpoint_url: str | None = None) -> Control | None:
@@ -97,11 +101,7 @@ def _with(control: Control, text: str) -> Control:
             raise UsageError(msg) from error
         return replace(control, endpoint_url=_once(control.endpoint_url, url, "endpoint=", text))
     if kind == "image":
-        msg = (
-            f"{OPTION}={text}: an image runs in a container, and this version starts no containers. "
-            f"Start it yourself and name it with {OPTION}=endpoint=URL, or name an environment with {OPTION}=python=PATH."
-        )
-        raise UsageError(msg)
+        return replace(control, image=_once(control.image, value.strip(), "image=", text))
     msg = f"{OPTION}={text}: is none of {', '.join(KINDS)}{nearest(kind, [known.partition('=')[0] for known in KINDS])}"
     raise UsageError(msg)
 
@@ -151,7 +151,11 @@ def _check_together(control: Control, candidate_url: str | None) -> None:
                 f"What applies to both is set with {SET}."
             )
             raise UsageError(msg)
-    deployed = [name for name, given in (("baseline", control.baseline), ("python=", control.python), ("set=", control.overrides)) if given]
+    asked = (("baseline", control.baseline), ("python=", control.python), ("image=", control.image), ("set=", control.overrides))
+    deployed = [name for name, given in asked if given]
+    if control.python is not None and control.image is not None:
+        msg = f"{OPTION}=image={control.image}: what runs in a container is in the image, so python={control.python} has no meaning with it"
+        raise UsageError(msg)
     if control.endpoint_url is not None and deployed:
         msg = f"{OPTION}=endpoint={control.endpoint_url}: what runs there is not ours to change, so {deployed[0]} has no meaning with it"
         raise UsageError(msg)
@@ -181,18 +185,23 @@ def control_of(control: Control, case: Case, newest: Baseline | None) -> Control
             endpoint_url=control.endpoint_url,
         )
     topology, versions, parts, overrides = case.topology, dict[str, str](), ["the same case"], case.overrides
+    launcher = None
     if control.baseline:
         topology, versions = _recorded(case, newest), _versions(newest)
+        launcher = "" if newest is None else newest.provenance.get("launcher", "")
         overrides = tuple(text for text in overrides if not text.strip().startswith("topology."))
         parts = [f"the case as its newest baseline ({_named(newest)}) was deployed"]
     if control.python is not None:
         parts.append(f"run by {control.python}")
+    if control.image is not None:
+        topology = replace(topology, image=control.image)
+        parts.append(f"run by the image {control.image}")
     if control.overrides:
         topology = _applied(topology, control.overrides)
         parts.append(f"with {'; '.join(override.option for override in control.overrides)}")
     overrides += tuple(override.option for override in control.overrides)
     own = replace(case, topology=topology, overrides=overrides)
-    return ControlArm(case=own, words=", ".join(parts), python=control.python, versions=versions)
+    return ControlArm(case=own, words=", ".join(parts), python=control.python, versions=versions, launcher=launcher)
 
 
 def _named(newest: Baseline | None) -> str:
@@ -205,17 +214,30 @@ def _recorded(case: Case, newest: Baseline | None) -> Topology:
         msg = f"{OPTION}=baseline: {case.name} has no baseline that says what was deployed"
         raise DeploymentError(msg)
     facts = newest.provenance
-    if facts.get("launcher") != "process":
+    if facts.get("launcher") not in ("process", "container"):
         msg = f"{OPTION}=baseline: the newest baseline of {case.name} ({_named(newest)}) is not of a deployment that could be started here"
         raise DeploymentError(msg)
     roles = {name: replace(role, args=arguments_of(facts.get(f"{name}.args", ""))) for name, role in case.topology.roles.items()}
     size = facts.get("block_size", "default")
+    images = case.topology.images
     return replace(
         case.topology,
+        image=_runnable(facts.get("image.frontend")) or case.topology.image,
+        images=replace(
+            images, etcd=_runnable(facts.get("image.etcd")) or images.etcd, nats=_runnable(facts.get("image.nats")) or images.nats
+        ),
         **roles,  # type: ignore[arg-type]  # names of roles are names of fields
         router_args=arguments_of(facts.get("router.args", "")),
         block_size=int(size) if size.isdigit() else None,
     )
+
+
+def _runnable(identity: str | None) -> str | None:
+    """The image that provenance names, as the engine can start it: one that was made on the host has its id in brackets."""
+    if identity is None:
+        return None
+    name, local, rest = identity.partition(" (local ")
+    return rest.removesuffix(")") if local else name
 
 
 def arguments_of(text: str) -> tuple[str, ...]:
@@ -250,7 +272,7 @@ def _applied(topology: Topology, overrides: Sequence[Override]) -> Topology:
     values: dict[str, Value] = {}
     for item in fields(topology):
         name, value = f"topology.{item.name}", getattr(topology, item.name)
-        if isinstance(value, Role):
+        if is_dataclass(value) and not isinstance(value, type):
             values |= {f"{name}.{inner.name}": getattr(value, inner.name) for inner in fields(value)}
         elif value is not None:
             values[name] = value
@@ -259,9 +281,9 @@ def _applied(topology: Topology, overrides: Sequence[Override]) -> Topology:
     changes: dict[str, object] = {}
     for item in fields(topology):
         name, value = f"topology.{item.name}", getattr(topology, item.name)
-        if isinstance(value, Role):
+        if is_dataclass(value) and not isinstance(value, type):
             of_role = {key.removeprefix(f"{name}."): changed for key, changed in values.items() if key.startswith(f"{name}.")}
-            changes[item.name] = replace(value, **of_role)  # type: ignore[arg-type]  # as below
+            changes[item.name] = replace(value, **of_role)
         elif name in values:
             changes[item.name] = values[name]
     return replace(topology, **changes)  # type: ignore[arg-type]  # each value was checked against the field's type in scenario.keys

@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.attached import attach
-from pytest_dynperf.deployment.embedded import installed_versions, start_embedded
+from pytest_dynperf.deployment.embedded import installed_versions
 from pytest_dynperf.deployment.lease import acquire_host, default_directory
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UsageError
 from pytest_dynperf.session.control import missing_versions
 from pytest_dynperf.session.deadline import CaseDeadline
+from pytest_dynperf.session.gpus import lease_gpus
+from pytest_dynperf.session.launching import OPTION as LAUNCHER
+from pytest_dynperf.session.launching import in_containers, launch
+from pytest_dynperf.session.redaction import redact_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.session.control import ControlArm
+    from pytest_dynperf.session.gpus import LeasedGpus
     from pytest_dynperf.session.plan import Settings
 
 
@@ -46,6 +51,7 @@ class _Arm:
     running: Deployment | None = None
     key: str | None = None
     name: str = "none"
+    gpus: LeasedGpus | None = None
 
 
 class Deployments:
@@ -105,9 +111,14 @@ class Deployments:
         try:
             arm.running = start()
         except (LeaseHeld, CaseTimeout):
+            self._give_back(arm, set())
             raise
         except DynperfError as error:
             self._failed[key] = error
+            self._give_back(arm, set())
+            raise
+        except BaseException:
+            self._give_back(arm, set())
             raise
         arm.key = key
         return arm.running
@@ -138,10 +149,34 @@ class Deployments:
         """Stop the control; the lease is kept. Safe to call at any time."""
         self._stop(self._control)
 
+    def gpus_of(self, deployment: Deployment) -> LeasedGpus | None:
+        """The GPUs that ``deployment`` has; ``None`` where it uses none that are ours to lease."""
+        return next((arm.gpus for arm in (self._candidate, self._control) if arm.running is deployment), None)
+
     def _stop(self, arm: _Arm) -> None:
         running, arm.running, arm.key = arm.running, None, None
-        if running is not None:
+        if running is None:
+            return
+        pids = {pid for service in running.services.values() for pid in service.pids} if arm.gpus is not None else set()
+        try:
             running.stop()
+        finally:
+            for trouble in redact_logs(self._run_directory.deployment(arm.name), self._settings):
+                self._say(trouble)
+            self._give_back(arm, pids)
+
+    def _give_back(self, arm: _Arm, pids: set[int]) -> None:
+        """The GPUs of an arm whose processes were ``pids``, once nothing holds them. Where something does, they stay leased as long as it
+        lives, and whoever asks for them next is told.
+        """
+        gpus, arm.gpus = arm.gpus, None
+        if gpus is None:
+            return
+        try:
+            for note in gpus.give_back(pids):
+                self._say(note)
+        except DeploymentError as error:
+            self._say(str(error))
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop what runs and release the lease. ``at_once``: all services are killed first, so that none takes its time."""
@@ -176,37 +211,57 @@ class Deployments:
 
     def _start(self, topology: Topology) -> Deployment:
         settings = self._settings
-        self._lease_the_host()
+        if settings.attached or not shares_host(topology):
+            self._lease_the_host()
         if settings.endpoint_url is not None:
             self._say(f"attaching to {settings.endpoint_url}")
             return attach(attached_endpoint(settings), environment_name=settings.environment_name)
         self._say(f"starting {topology.engine}, {topology.shape}")
-        return self._embedded(self._candidate, topology, topology.deployment_key)
+        return self._launched(self._candidate, topology, topology.deployment_key)
 
     def _start_control(self, control: ControlArm) -> Deployment:
         settings, topology = self._settings, control.case.topology
-        self._lease_the_host()
+        if control.endpoint_url is not None or not shares_host(topology):
+            self._lease_the_host()
         if control.endpoint_url is not None:
             self._say(f"attaching to {control.endpoint_url} as control")
             return attach(control_endpoint(control, settings), environment_name=settings.environment_name)
         self._say(f"starting the control: {control.words}")
-        missing = missing_versions(control.versions, installed_versions(control.python)) if control.versions else None
+        own = "container" if in_containers(settings) else "process"
+        if control.launcher not in (None, own):
+            msg = (
+                f"the baseline was started by the launcher {control.launcher}: with another one its control would not be what it was. "
+                f"Measure with {LAUNCHER}={control.launcher}."
+            )
+            raise DeploymentError(msg)
+        # In containers the image that the baseline ran is started again, and with it its versions.
+        asked = {} if in_containers(settings) else control.versions
+        missing = missing_versions(asked, installed_versions(control.python)) if asked else None
         if missing is not None:
             raise DeploymentError(missing)
-        return self._embedded(self._control, topology, f"control-{topology.deployment_key}", python=control.python)
+        return self._launched(self._control, topology, f"control-{topology.deployment_key}", python=control.python)
 
-    def _embedded(self, arm: _Arm, topology: Topology, name: str, *, python: Path | None = None) -> Deployment:
+    def _launched(self, arm: _Arm, topology: Topology, name: str, *, python: Path | None = None) -> Deployment:
+        if topology.gpu_count:
+            with self._deadline.paused():
+                arm.gpus = lease_gpus(topology, self._settings, same_session_wait_s=OTHER_XDIST_WORKERS_S)
         self._count += 1
         directory = arm.name = f"{self._prefix}{self._count:02d}-{name}"
         with self._deadline.enforced(f"deploying {topology.engine}, {topology.shape}"):
-            return start_embedded(
+            return launch(
                 topology,
+                self._settings,
                 directory=self._run_directory.deployment(directory),
-                cache_directory=self._settings.cache_directory,
                 log_path=lambda service: self._run_directory.log(directory, service),
                 python=python,
-                session=self._settings.session_id,
+                gpus=() if arm.gpus is None else arm.gpus.uuids,
+                descriptors=() if arm.gpus is None else arm.gpus.descriptors,
             )
+
+
+def shares_host(topology: Topology) -> bool:
+    """Whether others may be measured beside it: its GPUs alone are leased."""
+    return topology.exclusive == "gpu" and topology.gpu_count > 0
 
 
 def _kill_all(*arms: Deployment | None) -> None:

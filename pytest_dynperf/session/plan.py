@@ -38,8 +38,9 @@ class Settings:
 
     ``control`` are the texts of ``--dynperf-control``, its paths absolute; ``control_layout`` is one of
     :data:`~pytest_dynperf.session.control.LAYOUTS`. ``budget_s`` is the time for measuring beyond the first session of each case
-    (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction. ``case_timeout_s`` is the
-    longest time for one case (0: without end; ``None``: generous, by the plan).
+    (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction. ``case_timeout_s`` is
+    the longest time for one case (0: without end; ``None``: generous, by the plan). ``launcher`` is ``auto`` until the platform is known,
+    and so are the part of the product's name and the memory of the GPUs that it wants empty.
     """
 
     session_id: str
@@ -67,6 +68,9 @@ class Settings:
     budget_s: float | None = None
     detect: float | None = None
     case_timeout_s: float | None = None
+    launcher: str = "auto"
+    gpu_pattern: str = ""
+    gpu_memory_gib: float = 0.0
     lease_wait_s: float = 0.0
 
     @property

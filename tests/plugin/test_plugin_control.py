@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,10 @@ HERE = ("--dynperf-endpoint=http://127.0.0.1:9", "--dynperf-model=fake")
         (["--dynperf-control=basline"], ["--dynperf-control", "did you mean 'baseline'"]),
         (["--dynperf-control=python=/nowhere"], ["--dynperf-control=python=/nowhere", "interpreter"]),
         (["--dynperf-control=set=traffic.isl=9"], ["--dynperf-control=set=traffic.isl=9", "same load"]),
-        (["--dynperf-control=image=sha256:00"], ["--dynperf-control=image", "container"]),
+        (["--dynperf-control=image=sha256:00", "--dynperf-launcher=process"], ["--dynperf-control=image", "--dynperf-launcher=container"]),
+        ([f"--dynperf-control=python={sys.executable}", "--dynperf-launcher=container"], ["--dynperf-launcher=process", "image=NAME"]),
+        (["--dynperf-launcher=docker"], ["--dynperf-launcher: 'docker' is none of auto, process, container"]),
+        ([*HERE, "--dynperf-launcher=container"], ["--dynperf-launcher=container", "nothing is started"]),
         ([*HERE, "--dynperf-control=baseline"], ["--dynperf-control", "endpoint=URL"]),
         ([*HERE, "--dynperf-control=endpoint=http://127.0.0.1:9"], ["the candidate itself"]),
         (["--dynperf-control-layout=stacked"], ["--dynperf-control-layout", "side-by-side"]),

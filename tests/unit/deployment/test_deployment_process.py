@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +89,27 @@ def test_runs_in_a_session_of_its_own_with_nothing_inherited(tmp_path: Path, lau
     assert "SECRET_OF_THE_USER" not in service.log.read_text()
     assert str(tmp_path / "work") in service.log.read_text()
     assert process.incident([service]) is None
+
+
+def test_a_lease_lives_as_long_as_the_worker_that_inherited_it(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    specs = [
+        replace(spec("worker", SLEEP, directory=tmp_path), gpus=("GPU-1",)),
+        spec("frontend", SLEEP, directory=tmp_path, role="frontend"),
+    ]
+    running = process.start(specs, log_path=lambda name: tmp_path / f"{name}.log", descriptors=(descriptor,))
+    try:
+        os.close(descriptor)  # the session is gone, its workers are not
+        inherits = [str(path) in {str(link.readlink()) for link in Path(f"/proc/{one.process.pid}/fd").iterdir()} for one in running]
+        assert inherits == [True, False]
+        with path.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        process.stop(running)
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_no_descriptor_of_ours_reaches_a_service(tmp_path: Path, launch: Callable[..., list[process.Running]]) -> None:

@@ -85,7 +85,7 @@ def test_texts_add_up() -> None:
         ("set=traffic.isl=512", ["traffic.isl", "same load", "--dynperf-set"]),
         ("set=expect.max_error_share=0.5", ["same load"]),
         ("endpoint=localhost:8000", ["http://"]),
-        ("image=sha256:0123", ["container", "endpoint=URL", "python=PATH"]),
+        ("image=", ["image=NAME"]),
     ],
 )
 def test_a_text_without_meaning_is_named(text: str, words: list[str]) -> None:
@@ -101,6 +101,9 @@ def test_what_does_not_go_together() -> None:
         (("set=topology.block_size=1",), "http://a:1", "endpoint=URL"),
         (("baseline",), "http://a:1", "endpoint=URL"),
         (("endpoint=http://a:1",), "http://a:1", "the candidate itself"),
+        ((f"python={sys.executable}", "image=x"), None, "what runs in a container is in the image"),
+        (("image=x", "image=y"), None, "given before"),
+        (("image=x",), "http://a:1", "endpoint=URL"),
     ):
         with pytest.raises(UsageError, match=words):
             parse_control(texts, endpoint_url=url)
@@ -115,6 +118,24 @@ def test_whatever_the_text_the_error_is_ours(text: str) -> None:
     else:
         said = "--dynperf-control" if control is not None else "nothing"
     assert "--dynperf-control" in said
+
+
+def test_an_image_replaces_the_one_that_the_candidate_runs() -> None:
+    arm = control_of(_control("image=dynamo@sha256:00"), CASE, None)
+    assert arm.case.topology == replace(CASE.topology, image="dynamo@sha256:00")
+    assert "dynamo@sha256:00" in arm.words
+    assert arm.launcher is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "started"), [("dynamo@sha256:00", "dynamo@sha256:00"), ("test/dynamo:1 (local sha256:12)", "sha256:12")]
+)
+def test_the_baselines_image_is_started_by_its_digest_or_id(recorded: str, started: str) -> None:
+    facts = {"launcher": "container", "image.frontend": recorded, "image.etcd": recorded, "worker.args": "--a 1", "block_size": "64"}
+    arm = control_of(_control("baseline"), CASE, replace(_baseline(), provenance=facts))
+    assert (arm.case.topology.image, arm.case.topology.images.etcd, arm.launcher) == (started, started, "container")
+    assert arm.case.topology.images.nats == CASE.topology.images.nats
+    assert arm.case.topology.worker.args == ("--a", "1")
 
 
 def test_an_environment_directory_stands_for_its_interpreter_and_links_stay(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""By which launcher a topology is started, and what of the host it gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.deployment.container_stack import start_contained
+from pytest_dynperf.deployment.embedded import start_embedded
+from pytest_dynperf.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.scenario.topology import Topology
+    from pytest_dynperf.session.plan import Settings
+
+OPTION = "--dynperf-launcher"
+
+
+def in_containers(settings: Settings) -> bool:
+    """Whether what is started is started in containers. ``auto`` is decided by the platform when the plan is made; without a plan, as for a
+    fixture of somebody's own test, it means processes.
+    """
+    return settings.launcher == "container"
+
+
+def launch(
+    topology: Topology,
+    settings: Settings,
+    *,
+    directory: Path,
+    log_path: Callable[[str], Path],
+    python: Path | None = None,
+    gpus: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
+) -> Deployment:
+    """Start ``topology`` as the settings say and return when it serves. ``python`` runs Dynamo's services in place of our own interpreter.
+    ``gpus`` are UUIDs, and ``descriptors`` those of their leases, which processes that use them inherit.
+
+    :raises UsageError: for what this launcher cannot start.
+    :raises DeploymentError: as :func:`start_embedded` and :func:`start_contained`.
+    """
+    if not in_containers(settings):
+        return start_embedded(
+            topology,
+            directory=directory,
+            cache_directory=settings.cache_directory,
+            log_path=log_path,
+            python=python,
+            session=settings.session_id,
+            gpus=gpus,
+            descriptors=descriptors,
+        )
+    if python is not None:
+        msg = f"{OPTION}=container runs what is in the image, so the interpreter {python} has no meaning there: name an image instead"
+        raise UsageError(msg)
+    images = {"etcd": topology.images.etcd, "nats": topology.images.nats, "proxy": topology.images.proxy}
+    return start_contained(
+        topology,
+        images=images,
+        directory=directory,
+        cache_directory=settings.cache_directory,
+        log_path=log_path,
+        session=settings.session_id,
+        gpus=gpus,
+    )
