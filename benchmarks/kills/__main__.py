@@ -71,6 +71,8 @@ class Campaign:
     def one(self, kill: Kill) -> None:
         """Start, strike, look, and now and then go on."""
         after_s = self._takes(kill) * kill.moment
+        if self._options.plant and self.broken:
+            return  # found already, in a session that nobody ended
         session = self._start(kill, f"{kill.number:03d}")
         hit = strike(session, kill, after_s)
         struck_s = time.monotonic()

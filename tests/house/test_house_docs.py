@@ -273,7 +273,8 @@ def test_which_outcomes_can_be_accepted() -> None:
 
 def test_every_class_of_error() -> None:
     classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.DynperfError)}
-    assert {row[0].strip("`") for row in rows(read("troubleshooting.md")) if row[0].endswith(("Error`", "Exited`", "Held`", "Timeout`"))} == classes
+    ends = ("Error`", "Exited`", "Held`", "Timeout`")
+    assert {row[0].strip("`") for row in rows(read("troubleshooting.md")) if row[0].endswith(ends)} == classes
 
 
 def messages() -> set[str]:
