@@ -58,5 +58,5 @@ GPU_ECC_UNCORRECTED = "gpu.ecc_uncorrected"  # counter
 GPU_XIDS = "gpu.xids"  # counter; label ``xid`` is the code
 GPU_PROCESS = "gpu.process"  # gauge, 1 while it is there; labels ``pid``, ``own`` (yes, no, unknown) and ``name``
 
-FRONTEND_MIGRATIONS = "frontend.migrations"  # counter: requests that went on at another worker
+FRONTEND_MIGRATIONS = "frontend.migrations"  # counter: begun, also where the limit then forbids it
 FAULT_ACTIVE = "fault.active"  # gauge, ours: 1 at the instant before a fault was injected, 0 when it had been undone
