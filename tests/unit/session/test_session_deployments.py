@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.errors import DeploymentError
+from pytest_dynperf.errors import CaseTimeout, DeploymentError
 from tests.unit.session.test_session_duet import CASE, CONTROL, Counting
 
 if TYPE_CHECKING:
@@ -91,3 +91,53 @@ def test_what_one_case_s_baseline_lacks_here_is_not_said_of_another_s(tmp_path: 
     assert refused == ["1"], "tried once"
     deployments.get_control(there)
     assert [one.stopped for one in deployments.started] == [False]
+
+
+class Killed:
+    """A service that notes when it was killed."""
+
+    def __init__(self, name: str, order: list[str], *, broken: bool = False) -> None:
+        self.name, self.order, self.broken = name, order, broken
+
+    def kill(self) -> None:
+        self.order.append(self.name)
+        if self.broken:
+            raise DeploymentError("it cannot be killed")
+
+
+def test_at_once_every_service_is_killed_before_anything_is_stopped(tmp_path: Path) -> None:
+    deployments = Counting(tmp_path)
+    deployments.get(CASE.topology)
+    deployments.get_control(CONTROL)
+    order: list[str] = []
+    for standing in deployments.started:
+        services = {name: Killed(f"{standing.name} {name}", order, broken=name == "etcd") for name in ("etcd", "worker-0")}
+        standing.services = services  # type: ignore[assignment]
+        standing.stop = lambda standing=standing: order.append(f"{standing.name} stopped")  # type: ignore[method-assign, misc]
+    deployments.close(at_once=True)
+    assert len(order) == 6
+    assert [text.endswith("stopped") for text in order] == [False] * 4 + [True] * 2, order
+
+
+def test_in_order_no_service_is_killed(tmp_path: Path) -> None:
+    deployments = Counting(tmp_path)
+    deployments.get(CASE.topology)
+    order: list[str] = []
+    deployments.started[0].services = {"etcd": Killed("etcd", order)}  # type: ignore[dict-item]
+    deployments.close()
+    assert order == []
+    assert deployments.started[0].stopped
+
+
+def test_a_deployment_that_took_too_long_is_tried_again_for_the_next_case(tmp_path: Path) -> None:
+    deployments = Counting(tmp_path)
+    start = deployments._start
+
+    def late(_topology: object) -> Deployment:
+        raise CaseTimeout("the case took longer")
+
+    deployments._start = late  # type: ignore[method-assign]
+    with pytest.raises(CaseTimeout):
+        deployments.get(CASE.topology)
+    deployments._start = start  # type: ignore[method-assign]
+    assert deployments.get(CASE.topology) is deployments.started[0]
