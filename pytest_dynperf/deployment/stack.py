@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment import readiness
-from pytest_dynperf.deployment.dynamo import FIXED_PORTS, port_map, services
+from pytest_dynperf.deployment.dynamo import port_map, ports_needed, services
 from pytest_dynperf.deployment.infrastructure import nats_counters, starting_incident
 from pytest_dynperf.deployment.inspection import host_facts
 from pytest_dynperf.deployment.ports import PortTaken
@@ -53,7 +53,7 @@ def start_stack(
     """
 
     def attempt() -> Deployment:
-        ports = port_map(launcher.choose_ports(FIXED_PORTS + topology.worker_count))
+        ports = port_map(launcher.choose_ports(ports_needed(topology)))
         specs = services(topology, place=place, ports=ports, gpus=gpus)
         stack = _Stack(topology=topology, specs=specs, launcher=launcher, key=key or {})
         try:
