@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_dynperf.report.json_file import encode_session, to_text
 from pytest_dynperf.run_directory import RunDirectory, write_atomically
 from pytest_dynperf.session.redaction import without_secrets
@@ -20,12 +22,14 @@ UNFINISHED = "it has not ended in order: it still runs, or it was killed"
 
 
 def write_unfinished(report: SessionReport, settings: Settings) -> None:
-    """Replace ``session.json`` by what is known so far. 1 ms and what the cases take to encode; the disk is not waited for.
+    """Replace ``session.json`` by what is known so far. 1 ms a case, because others may be measuring meanwhile: results have lost their
+    secrets already, the text is made by msgspec, and the disk is not waited for.
 
     :raises RunDirectoryError: when it cannot be written; then the one before it is still there.
     """
-    unfinished = without_secrets(replace(report, interrupted=report.interrupted or UNFINISHED), settings)
-    write_atomically(RunDirectory(settings.run_directory).session_json, to_text(encode_session(unfinished)), durable=False)
+    frame = without_secrets(replace(report, results=(), interrupted=report.interrupted or UNFINISHED), settings)
+    encoded = msgspec.json.encode(encode_session(replace(frame, results=report.results)))
+    write_atomically(RunDirectory(settings.run_directory).session_json, msgspec.json.format(encoded, indent=2) + b"\n", durable=False)
 
 
 def write_finished(report: SessionReport, settings: Settings) -> None:
