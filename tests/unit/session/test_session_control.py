@@ -14,7 +14,7 @@ from pytest_dynperf.baseline.document import Baseline
 from pytest_dynperf.errors import DeploymentError, UsageError
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation
-from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.scenario.topology import KvCache, Role, Router, Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session.control import (
     Control,
@@ -154,6 +154,15 @@ def test_overrides_come_after_the_candidates_and_the_last_flag_wins() -> None:
     assert arm.case.traffic == CASE.traffic
     assert arm.case.overrides == (*CASE.overrides, "topology.worker.args=--speedup-ratio 1.0", "topology.block_size=16")
     assert "topology.block_size=16" in arm.words
+
+
+def test_keys_within_a_table_of_the_topology_change_it_and_nothing_beside_it() -> None:
+    control = parse_control(["set=topology.router.temperature=0.5", "set=topology.kv_cache.prefix_caching=false"])
+    assert control is not None
+
+    topology = control_of(control, CASE, None).case.topology
+
+    assert topology == replace(CASE.topology, router=Router(temperature=0.5), kv_cache=KvCache(prefix_caching=False))
 
 
 def test_the_baseline_gives_back_what_was_deployed_without_the_candidates_overrides() -> None:
