@@ -95,8 +95,10 @@ def failures_of_hit(recording: Recording, _facts: RunFacts) -> tuple[float, floa
 
 
 def hung_of_all(recording: Recording, _facts: RunFacts) -> tuple[float, float] | Absent:
-    """Measured requests that ended at a deadline of the client, and all measured ones."""
-    measured = recording.measured
+    """Measured requests that ended at a deadline of the client, and all measured ones; of a run with a fault."""
+    instant, measured = injected_ns(recording), recording.measured
+    if isinstance(instant, Absent):
+        return instant
     if not measured:
         return Absent("no request was measured")
     hung = sum(record.error is not None and record.error.kind is FailureKind.TIMEOUT for record in measured)

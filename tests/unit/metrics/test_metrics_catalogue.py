@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pytest_dynperf.metrics import server, steady
+from pytest_dynperf.metrics import fault, server, steady
 from pytest_dynperf.metrics.catalogue import CATALOGUE, cells, statistics
 from pytest_dynperf.metrics.definition import Cell, Kind, RunFacts
 from pytest_dynperf.metrics.objectives import Objectives
@@ -171,7 +171,7 @@ WORSE: dict[str, Recording] = {
     **dict.fromkeys(THROUGHPUTS, recording(SLOWER, window_ms=2_000)),
     "request_error_rate": recording([*SLOWER, failed(7)]),
 }
-ELSEWHERE = {definition.name for definition in (*steady.DEFINITIONS, *server.DEFINITIONS)}
+ELSEWHERE = {definition.name for definition in (*steady.DEFINITIONS, *server.DEFINITIONS, *fault.DEFINITIONS)}
 """What needs more than two requests, and has a file of its own."""
 
 
@@ -202,15 +202,19 @@ def test_catalogue_is_complete_and_consistent() -> None:
         assert definition.formula
         assert definition.source
         noisy = definition.name.startswith(("time_to", "server_time", "stall")) or definition in server.DEFINITIONS
-        if definition.kind is not Kind.RATE:
-            assert definition.prior_sd == (0.04 if noisy else 0.02)
+        if definition.name in {"fault_recovery_time", "fault_stall"}:
+            assert definition.prior_sd == 0.2
+        elif definition.kind is not Kind.RATE:
+            assert definition.prior_sd == (0.04 if noisy or definition in fault.DEFINITIONS else 0.02)
         assert (definition.parts is not None) is (definition.kind is Kind.RATE) is (definition.name in RATES)
-        assert (definition.kind is Kind.COUNT) is (definition.name in {"server_preemptions", "kvbm_matched_tokens"})
+        assert (definition.kind is Kind.COUNT) is (definition.name in {"server_preemptions", "kvbm_matched_tokens", "request_migrations"})
         assert definition.unit is not Unit.SECONDS or definition.direction is Direction.LOWER_IS_BETTER
 
 
 RATES = {
     "request_error_rate": 0.2,
+    "fault_error_rate": 0.2,
+    "hung_request_rate": 0.2,
     "router_hit_rate": 0.08,
     "prefix_cache_hit_rate": 0.08,
     "external_cache_hit_rate": 0.08,
@@ -238,7 +242,7 @@ def test_cells_have_the_statistics_of_their_metric() -> None:
     assert statistics(CATALOGUE["request_latency.v1"]) == ("mean", "p50", "p90", "p95", "p99")
     assert Cell("request_throughput.v1", "value") in cells()
     assert Cell("request_throughput.v1", "p50") not in cells()
-    assert len(cells()) == len(set(cells())) == 12 * 5 + 8 + len(server.DEFINITIONS)
+    assert len(cells()) == len(set(cells())) == 12 * 5 + 8 + len(server.DEFINITIONS) + len(fault.DEFINITIONS)
 
 
 def test_catalogue_cannot_be_changed() -> None:

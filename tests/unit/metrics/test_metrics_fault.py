@@ -141,7 +141,8 @@ def test_failed_ones_of_those_that_it_could_meet() -> None:
 
 def test_hung_ones_are_those_that_no_error_ended() -> None:
     seen = [at(0), at(1, error=FailureKind.TIMEOUT), at(2, error=FAILED), at(3)]
-    assert parts("hung_request_rate", broken(seen, None)) == (1.0, 4.0)
+    assert parts("hung_request_rate", broken(seen)) == (1.0, 4.0)
+    assert isinstance(parts("hung_request_rate", broken(seen, None)), Absent)
     assert value("hung_request_rate", broken(seen)) == 0.25
     assert isinstance(parts("hung_request_rate", broken([])), Absent)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_dynperf.errors import ScenarioError
 from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.scenario.expectation import Expectation
+from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.keys import KEYS, TABLES, accept, find_key, read, read_list
 from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
@@ -25,10 +26,11 @@ def test_every_field_is_a_key() -> None:
     inner = {"traffic.arrival": Arrival, "traffic.workload": Workload, "expect.objectives": Objectives}
     inner |= {"topology.router": Router, "topology.kv_cache": KvCache, "topology.speculation": Speculation}
     expected |= {f"traffic.{field.name}" for field in fields(Traffic)}
+    expected |= {f"fault.{field.name}" for field in fields(Fault)}
     expected |= {f"expect.{field.name}" for field in fields(Expectation) if field.name != "gates"}
     expected = (expected - inner.keys()) | {f"{name}.{field.name}" for name, cls in inner.items() for field in fields(cls)}
     assert set(KEYS) == expected
-    assert set(TABLES) == {"topology", "traffic", "expect", *inner, *(f"topology.{role}" for role in roles)}
+    assert set(TABLES) == {"topology", "traffic", "expect", "fault", *inner, *(f"topology.{role}" for role in roles)}
     assert {key.name for key in KEYS.values() if key.required} == {
         *("topology.engine", "topology.model", "traffic.isl", "traffic.osl"),
     }
@@ -117,5 +119,5 @@ def test_an_unknown_key_lists_what_its_table_knows() -> None:
         find_key("topology.worker.size", where="here")
     with pytest.raises(ScenarioError, match=r"'isl' \(did you mean 'traffic\.isl'\?\)"):
         find_key("isl", where="here")
-    with pytest.raises(ScenarioError, match="known here: expect, topology, traffic"):
+    with pytest.raises(ScenarioError, match="known here: expect, fault, topology, traffic"):
         find_key("zzz", where="here")

@@ -231,12 +231,15 @@ def test_a_case_is_made_of_every_layer_value() -> None:
         "topology.planes": "default",
         "traffic.arrival.process": "sinusoidal",
         "traffic.workload.kind": "trace",
+        "fault.inject": "pause decode",
     }
     kinds: dict[type, Value] = {tuple: ("--x",), str: "vllm", bool: False, int: 7, float: 0.5}
     sample = {key.name: chosen.get(key.name, kinds[key.kind]) for key in KEYS.values() if key.name != "traffic.concurrency"}
     subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=sample, gates=(GATE,)))
     (case,) = expand(subject, platform())
+    assert case.fault is not None
     found = {"topology": asdict(case.topology), "traffic": asdict(case.traffic), "expect": asdict(case.expectation)}
+    found["fault"] = asdict(case.fault)
     for name, value in sample.items():
         at: object = found
         for part in name.split("."):

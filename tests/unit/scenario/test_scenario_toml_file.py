@@ -131,7 +131,7 @@ def test_arguments_as_a_list_and_an_axis_without_quotes(tmp_path: Path) -> None:
         ("[1, 4]", "[]", ["traffic.concurrency", "a list"]),
         ("[1, 4]", "[4, 4]", ["traffic.concurrency", "4 stands there twice"]),
         ('"traffic.concurrency" = [', '"traffic.concurency" = [', ["axes", "did you mean 'traffic.concurrency'"]),
-        ('"traffic.concurrency" = [1, 4]', '"expect.max_error_share" = [0.1]', ["axes", "topology or traffic"]),
+        ('"traffic.concurrency" = [1, 4]', '"expect.max_error_share" = [0.1]', ["axes", "topology, traffic or fault"]),
         ('"CONCURRENCIES"', '"2 many"', ["axes.environment", "'2 many'", "environment variable"]),
         ("isl = 256", "isl = 256\nconcurrency = 2", ["'traffic.concurrency'", "one value 2", "keep one"]),
         ("throughput.v1", "throughput", ["expect.gate[0].metric", "did you mean 'output_token_throughput.v1'"]),
