@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.dynamo import check_engine
 from pytest_dynperf.deployment.infrastructure import REMEDY, find_program, program_version, services_environment
-from pytest_dynperf.deployment.inspection import package_versions, versions_of
+from pytest_dynperf.deployment.inspection import package_versions, python_of, versions_of
 from pytest_dynperf.deployment.model_directory import make_model, model_digest
 from pytest_dynperf.deployment.ports import free_ports
 from pytest_dynperf.deployment.process_launcher import ProcessLauncher
@@ -100,7 +100,7 @@ def _versions(services: Mapping[str, Service], python: Path | None, model: str) 
     """Of what runs: an etcd or NATS that is installed and not started explains nothing."""
     idle = {f"{role}.version" for role in INFRASTRUCTURE} - {f"{service.spec.role}.version" for service in services.values()}
     found = {name: version for name, version in installed_versions(python).items() if name not in idle}
-    return {**found, "model.digest": model_digest(Path(model))}
+    return {**found, "python": python_of(python), "model.digest": model_digest(Path(model))}
 
 
 def installed_versions(python: Path | None = None) -> dict[str, str]:

@@ -80,11 +80,11 @@ def run_load(
     ``requests`` come in order, the turns of a conversation one after the other. ``seed`` decides the schedule of an open loop.
     ``incident`` is polled every 100 ms: text from it stops the run at once (what is in flight ends as CANCELLED) and stands in
     ``Recording.incidents``. So does a row of max(20, 2 x concurrency) failures (open loop: max(20, two seconds of the rate)), or as many as
-    ``traffic.max_failures_in_a_row`` says, so a server
-    that is down is not hammered. ``progress`` is called at most twice a second. Both must be quick: with one process they run between the
-    events of its loop. Deadlines are applied every 100 ms. ``records_path`` is replaced. Answers are parsed after the phase, failures and
-    what does not fit into 256 MiB per process earlier, and written when parsed; on every way out what had ended is written. The garbage
-    collector rests during the run. A failed request raises nothing: it is a record with an ``error``.
+    ``traffic.max_failures_in_a_row`` says, so a server that is down is not hammered. ``progress`` is called at most twice a second. Both
+    must be quick: with one process they run between the events of its loop. Deadlines are applied every 100 ms. ``records_path`` is
+    replaced. Answers are parsed after the phase, failures and what does not fit into 256 MiB per process earlier, and written when parsed;
+    on every way out what had ended is written. The garbage collector rests during the run. A failed request raises nothing: it is a record
+    with an ``error``.
 
     ``processes`` beyond the concurrency, or what an open loop may have in flight, are not used; failures in a row are counted in each. A
     load process that dies or hangs ends the run with an incident that names it. What they share lies below ``temporary``, by default where
@@ -95,31 +95,27 @@ def run_load(
     :raises WorkloadError: when ``requests`` ends before the last measured one.
     :raises RunDirectoryError: when records cannot be written.
     """
-    # What is wrong with the endpoint is said here, and not by a load process.
-    origin = origin_of(endpoint)
-    request_head(endpoint, origin)
-    if origin.tls:
-        tls_context(endpoint.ca_file)
-    processes = min(
-        processes, traffic.request_count, traffic.slots if traffic.arrival.closed else traffic.arrival.max_in_flight or processes
-    )
-    if traffic.arrival.closed:
-        demand_connections(math.ceil(traffic.slots / processes), what=f"concurrency {traffic.slots}")
+    processes = _checked(endpoint, traffic, processes)
     work = prepare(endpoint, requests, traffic, run=run, seed=seed)
     with _record_file(records_path) as sink:
         if processes == 1:
             return _alone(endpoint, traffic, work, run=run, sink=sink, progress=progress, incident=incident)
         return _together(
-            endpoint,
-            traffic,
-            work,
-            run=run,
-            sink=sink,
-            progress=progress,
-            incident=incident,
-            processes=processes,
-            temporary=temporary,
+            *(endpoint, traffic, work), run=run, sink=sink, progress=progress, incident=incident, processes=processes, temporary=temporary
         )
+
+
+def _checked(endpoint: Endpoint, traffic: Traffic, processes: int) -> int:
+    """How many processes there will be. What is wrong with the endpoint is said here, and not by one of them."""
+    origin = origin_of(endpoint)
+    request_head(endpoint, origin)
+    if origin.tls:
+        tls_context(endpoint.ca_file)
+    most = traffic.slots if traffic.arrival.closed else traffic.arrival.max_in_flight or processes
+    processes = min(processes, traffic.request_count, most)
+    if traffic.arrival.closed:
+        demand_connections(math.ceil(traffic.slots / processes), what=f"concurrency {traffic.slots}")
+    return processes
 
 
 def _alone(

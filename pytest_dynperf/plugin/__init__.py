@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.plugin.fixtures import dynamo_deployment, dynamo_endpoint, dynamo_topology, etcd_server, nats_server, perf
+from pytest_dynperf.plugin.fixtures import (
+    dynamo_deployment,
+    dynamo_endpoint,
+    dynamo_topology,
+    etcd_server,
+    fault_proxy,
+    faults,
+    nats_server,
+    perf,
+)
 from pytest_dynperf.plugin.options import add_options
 from pytest_dynperf.plugin.performance import Perf
 from pytest_dynperf.plugin.recorder import Interrupted, Recorder
@@ -19,7 +28,7 @@ from pytest_dynperf.plugin.state import STATE, create
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["dynamo_deployment", "dynamo_endpoint", "dynamo_topology", "etcd_server", "nats_server", "perf"]
+__all__ = ["dynamo_deployment", "dynamo_endpoint", "dynamo_topology", "etcd_server", "fault_proxy", "faults", "nats_server", "perf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

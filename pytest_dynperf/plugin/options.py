@@ -141,6 +141,10 @@ def add_options(parser: pytest.Parser) -> None:
         help="go on with a session that was cut short: its id, its directory, or without a value the latest one of these tests",
     )
     parser.addini("dynperf_gpu", "twin of --gpu", default="auto")
+    _add_twins(parser, group)
+
+
+def _add_twins(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     for option in _OPTIONS:
         destination = _destination(option)
         if option.flag:

@@ -49,7 +49,7 @@ from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.stream import requests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
@@ -148,14 +148,13 @@ def one_run(
     both name the same ``prompts`` and ``source``, the endpoint for whose tokenizer they are made. What warms no cache (lengths, arrival
     times, which prefix comes when) is the same in run ``number`` of every case of the suite and of every session.
     """
-    settings = conduct.settings
     endpoint = with_gpu_count(deployment.endpoint, case.topology)
     # No seed of the session in it: run 1 of tonight and run 1 of the baselines ask for the same amounts at the same times.
     shape_seed = stream_seed(0, case.suite, str(number))
     requests = requests_of(
         case.traffic,
-        prompt_source(settings, source or endpoint, case.traffic.workload),
-        seed=stream_seed(settings.seed, case.name, prompts or name),
+        prompt_source(conduct.settings, source or endpoint, case.traffic.workload),
+        seed=stream_seed(conduct.settings.seed, case.name, prompts or name),
         shape_seed=shape_seed,
         root=Path(case.directory),
     )
@@ -179,12 +178,16 @@ def one_run(
             temporary=conduct.temporary,
         )
         series, notes = sampler.finish()
-    series, witness = (*series, *injection.series), {**grown(before, _counters(deployment)), **injection.witness}
+    witness = {**grown(before, _counters(deployment)), **injection.witness}
     if injection.broken is not None:
         conduct.deployments.discard()
-    recording = replace(recording, series=series, witness=witness)
-    recording = replace(recording, incidents=(*recording.incidents, *injection.problems, *absent_witnesses(case, recording)))
-    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=endpoint.gpu_count))
+    recording = replace(recording, series=(*series, *injection.series), witness=witness)
+    return _summary(case, recording, injection.problems, notes, gpu_count=endpoint.gpu_count)
+
+
+def _summary(case: Case, recording: Recording, problems: Sequence[str], notes: Sequence[str], *, gpu_count: int | None) -> Run:
+    recording = replace(recording, incidents=(*recording.incidents, *problems, *absent_witnesses(case, recording)))
+    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=gpu_count))
     counts = disagreement(recording)
     return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness), *gpu_notes(recording)))
 
