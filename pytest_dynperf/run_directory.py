@@ -118,8 +118,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def own_directory(directory: Path) -> Path:
-    """``directory``, made if need be with mode 0700, and this user's own: no symbolic link, no other owner. For places whose name anybody can
-    guess.
+    """``directory``, made if need be with mode 0700, and this user's own: no symbolic link, no other owner. For places whose name anybody
+    can guess.
 
     :raises RunDirectoryError: when it is not, or cannot be made.
     """

@@ -86,20 +86,29 @@ def start_contained(
         engine.close()
 
 
+def mounted(weights: Path) -> tuple[Mount, str]:
+    """How containers see a model, and where. The files of a hub's snapshot are links into the repository around it: that is mounted whole."""
+    directory = weights.resolve()
+    if directory.parent.name == "snapshots":
+        return Mount(source=str(directory.parent.parent), target=MODEL), f"{MODEL}/snapshots/{directory.name}"
+    return Mount(source=str(directory), target=MODEL), MODEL
+
+
 def _place(engine: Engine, topology: Topology, images: Mapping[str, str], *, python: str, model: Path, shared: bool) -> Place:
     programs = _programs(engine, topology, images)
+    mount, path = mounted(model)
     return Place(
         python=python,
         etcd=programs["etcd"],
         nats=programs.get("nats", ""),
         nginx="nginx",
         lmcache="lmcache",
-        model=MODEL,
+        model=path,
         directory=DIRECTORY,
         bind="127.0.0.1" if shared else "0.0.0.0",  # noqa: S104 -- of a private network; what is published is on 127.0.0.1
         by_name=not shared,
         images=images,
-        mounts=(Mount(source=str(model.resolve()), target=MODEL),),
+        mounts=(mount,),
     )
 
 

@@ -133,7 +133,7 @@ def start_etcd(directory: Path, session: str = "") -> Server:
 
 
 def start_nats(directory: Path, session: str = "") -> Server:
-    """A NATS with JetStream that answers, ready after 50 ms; its log is ``nats.log`` in ``directory``. It carries the id of the ``session``.
+    """A NATS with JetStream that answers, ready after 50 ms; its log is ``nats.log`` in ``directory``. It carries the id of ``session``.
 
     :raises DeploymentError: when there is no nats-server, or it does not become ready within 30 s.
     """

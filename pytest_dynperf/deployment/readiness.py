@@ -100,8 +100,9 @@ def wait_services(services: Sequence[Service], *, incident: Callable[[], str | N
         _until(f"service {service.spec.name} ({url})", _answers(url), incident=incident, deadline=deadline)
 
 
-def wait_ready(endpoint: Endpoint, *, instances: int, incident: Callable[[], str | None], deadline: float) -> None:
-    """Wait until the frontend lists the model and ``instances`` generating workers, and one completion has come back.
+def wait_ready(endpoint: Endpoint, *, instances: int | None, incident: Callable[[], str | None], deadline: float) -> None:
+    """Wait until the frontend lists the model and ``instances`` generating workers (``None``: an engine's own server, which has no such
+    list), and one completion has come back.
 
     :raises ServiceExited: as soon as ``incident()`` says that a service has ended.
     :raises DeploymentError: when the deadline has passed; says what was waited for and what was seen last.
@@ -111,6 +112,8 @@ def wait_ready(endpoint: Endpoint, *, instances: int, incident: Callable[[], str
         return _complaint(lambda: check_serves(endpoint, timeout_s=_left(deadline)))
 
     def present() -> str | None:
+        if instances is None:
+            return None
         return _complaint(lambda: _check_instances(endpoint, instances, timeout_s=_left(deadline)))
 
     def completes() -> str | None:

@@ -12,7 +12,7 @@ from pytest_dynperf.deployment.dynamo import port_map, ports_needed, services
 from pytest_dynperf.deployment.infrastructure import nats_counters, starting_incident
 from pytest_dynperf.deployment.inspection import host_facts
 from pytest_dynperf.deployment.ports import PortTaken
-from pytest_dynperf.deployment.service import INFRASTRUCTURE
+from pytest_dynperf.deployment.service import INFRASTRUCTURE, METRICS_PORTS, entry
 from pytest_dynperf.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -71,9 +71,15 @@ def start_stack(
 
 
 def metrics_urls(running: Mapping[str, Service]) -> tuple[tuple[str, str], ...]:
-    """Where Dynamo's services serve Prometheus metrics: the frontend beside its API, workers at their system port."""
-    ports = ((name, service.ports.get("http") or service.ports.get("system")) for name, service in running.items())
-    return tuple((name, f"http://{HOST}:{port}/metrics") for name, port in ports if port is not None)
+    """Where services serve Prometheus metrics: frontends and engines beside their API, Dynamo's workers at their system port, KVBM at one
+    of its own. The first of a service goes by the service's name, others by its name and their purpose.
+    """
+    found: dict[str, int] = {}
+    for name, service in running.items():
+        for purpose in METRICS_PORTS:
+            if purpose in service.ports:
+                found[f"{name}-{purpose}" if name in found else name] = service.ports[purpose]
+    return tuple((name, f"http://{HOST}:{port}/metrics") for name, port in found.items())
 
 
 class _Stack:
@@ -102,14 +108,16 @@ class _Stack:
         group = self._launcher.start(self._specs, directory=state, log_path=log_path, before=infrastructure_first)
         self._group, starting = group, partial(starting_incident, group)
         readiness.wait_services(tuple(group.services.values()), incident=starting, deadline=deadline)
-        frontend = next(service for service in group.services.values() if service.spec.role == "frontend")
+        first, purpose = entry(self._specs)
+        dynamo = self._topology.served_by == "dynamo"
         self.endpoint = Endpoint(
-            base_url=f"http://{HOST}:{frontend.ports['http']}",
+            base_url=f"http://{HOST}:{group.services[first.name].ports[purpose]}",
             model=self._topology.model,
-            extra_body=EXTRA_BODY,
+            extra_body=EXTRA_BODY if dynamo else (),
             metrics_urls=metrics_urls(group.services),
         )
-        readiness.wait_ready(self.endpoint, instances=self._topology.worker_count, incident=starting, deadline=deadline)
+        instances = self._topology.worker_count if dynamo else None
+        readiness.wait_ready(self.endpoint, instances=instances, incident=starting, deadline=deadline)
 
     @property
     def services(self) -> Mapping[str, Service]:
@@ -122,13 +130,13 @@ class _Stack:
     @property
     def provenance(self) -> Mapping[str, str]:
         topology = self._topology
-        frontend = next(spec for spec in self._specs if spec.role == "frontend")
+        frontend = next((spec for spec in self._specs if spec.role == "frontend"), None)
         facts = {
             "launcher": self._launcher.name,
             "engine": topology.engine,
             "engine.timing": "simulated timing, real frontend and router" if topology.engine == "mocker" else "",
             "topology": topology.shape,
-            "router.mode": last_value(frontend.argv, "--router-mode"),
+            "router.mode": "" if frontend is None else last_value(frontend.argv, "--router-mode"),
             "router.args": shlex.join(topology.router_args),
             "block_size": "default" if topology.block_size is None else str(topology.block_size),
             **{f"{role}.args": shlex.join(workers.args) for role, workers in topology.roles.items()},

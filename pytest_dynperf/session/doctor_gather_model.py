@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.deployment.hub import repository_of, snapshot_in
 from pytest_dynperf.session.doctor_facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -16,27 +17,15 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
-def hub_cache(environ: Mapping[str, str]) -> Path:
-    """Where the hub keeps repositories: ``HF_HUB_CACHE``, ``HF_HOME/hub``, or ``hub`` in the user's cache."""
-    if environ.get("HF_HUB_CACHE"):
-        return Path(environ["HF_HUB_CACHE"]).expanduser()
-    if environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(environ["HUGGINGFACE_HUB_CACHE"]).expanduser()
-    if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]).expanduser() / "hub"
-    cache = environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path(environ.get("HOME") or Path.home()) / ".cache") / "huggingface" / "hub"
-
-
 def look_at_model(name: str, environ: Mapping[str, str]) -> ModelFacts:
     """What is here of the model ``name``: a path that exists, else a repository of the hub."""
     path = Path(name).expanduser()
     if path.is_absolute() or path.is_dir():
         return _in_directory(path)
-    repository = hub_cache(environ) / f"models--{name.replace('/', '--')}"
+    repository = repository_of(name, environ)
     if not repository.is_dir():
         return ModelFacts(place=str(repository.parent), bytes=0, lacks=("not there at all",))
-    snapshot = _snapshot(repository)
+    snapshot = snapshot_in(repository)
     if snapshot is None:
         return ModelFacts(place=str(repository), bytes=0, lacks=("no snapshot: the fetching was cut short",))
     found = _in_directory(snapshot)
@@ -46,18 +35,6 @@ def look_at_model(name: str, environ: Mapping[str, str]) -> ModelFacts:
     if found.lacks and unfinished:
         return ModelFacts(place=found.place, bytes=found.bytes, lacks=(*found.lacks, f"{len(unfinished)} files were being fetched"))
     return found
-
-
-def _snapshot(repository: Path) -> Path | None:
-    """That of ``refs/main``, else the newest."""
-    try:
-        named = repository / "snapshots" / (repository / "refs" / "main").read_text(encoding="utf-8").strip()
-        if named.is_dir():
-            return named
-    except (OSError, UnicodeDecodeError):
-        pass
-    found = [path for path in (repository / "snapshots").glob("*") if path.is_dir()]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _in_directory(directory: Path) -> ModelFacts:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.dynamo import FIXED_PORTS
+from pytest_dynperf.deployment.dynamo import FIXED_PORTS, ports_needed
 from pytest_dynperf.errors import ScenarioError, UsageError, nearest
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.search import find_platforms
@@ -70,7 +70,7 @@ class Need:
     @property
     def ports(self) -> int:
         """Ports of two deployments at once: candidate and control."""
-        return 0 if self.attached else 2 * max((FIXED_PORTS + topology.worker_count for topology in self.topologies), default=FIXED_PORTS)
+        return 0 if self.attached else 2 * max((ports_needed(topology) for topology in self.topologies), default=FIXED_PORTS)
 
 
 def _beside(topology: Topology) -> tuple[str, ...]:

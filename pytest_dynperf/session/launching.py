@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.container_stack import start_contained
+from pytest_dynperf.deployment.container_stack import READY_S, start_contained
 from pytest_dynperf.deployment.embedded import start_embedded
+from pytest_dynperf.deployment.hub import local_model
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.session.plan import Settings
 
 OPTION = "--dynperf-launcher"
+LOADING_S = 1800.0
+"""Longest time until a real engine serves: weights of 140 GB from a network disk, and compiling."""
 
 
 def in_containers(settings: Settings) -> bool:
@@ -65,4 +69,6 @@ def launch(
         log_path=log_path,
         session=settings.session_id,
         gpus=gpus,
+        model=None if topology.engine == "mocker" else local_model(topology.model, os.environ),
+        ready_s=READY_S if topology.engine == "mocker" else LOADING_S,
     )
