@@ -56,7 +56,7 @@ def start_contained(
     """Start ``topology`` in containers and return when a completion has come back: 5 to 8 s on two cores.
 
     ``topology.image`` runs Dynamo with its interpreter ``python``; ``images`` names those of ``etcd``, of ``nats`` where the topology sends
-    over it, of ``proxy`` and ``cache`` where it has them. Nothing is fetched. The directory ``model``, with no links out of it, is mounted
+    over it, of ``proxy`` and ``cache`` where it has them. Nothing is fetched. The directory ``model`` is mounted
     read-only; the mocker's is made in ``cache_directory``. ``directory`` is where a state directory of this host would be; logs stay at
     ``log_path(service)``. ``settings``: limits, and what is allowed besides.
 
@@ -87,7 +87,7 @@ def start_contained(
 
 
 def mounted(weights: Path) -> tuple[Mount, str]:
-    """How containers see a model, and where. The files of a hub's snapshot are links into the repository around it: that is mounted whole."""
+    """How containers see a model, and where. Files of a hub's snapshot are links into the repository around it: that is mounted whole."""
     directory = weights.resolve()
     if directory.parent.name == "snapshots":
         return Mount(source=str(directory.parent.parent), target=MODEL), f"{MODEL}/snapshots/{directory.name}"
