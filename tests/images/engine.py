@@ -118,12 +118,23 @@ def present(client: DockerClient) -> dict[str, str]:
 
 @contextlib.contextmanager
 def turn(what: str) -> Iterator[None]:
-    """One at a time on this machine, for this user: a kernel lock, free when its holder dies."""
-    path = Path(tempfile.gettempdir()) / f"dynperf-test-{what}-{os.getuid()}.lock"
+    """One at a time on this machine, for this user: kernel locks, free when their holder dies.
+
+    Whoever waits holds a place in the queue, so that who has just had a turn and wants the next one cannot overtake.
+    """
+    with _lock_file(f"{what}-queue") as queue, _lock_file(what) as taken:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+
+
+@contextlib.contextmanager
+def _lock_file(name: str) -> Iterator[int]:
+    path = Path(tempfile.gettempdir()) / f"dynperf-test-{name}-{os.getuid()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from pytest_dynperf.deployment.container_spec import SESSION_LABEL
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
+ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 STRICT: dict[str, Any] = {
     "cap_drop": ["ALL"],
@@ -217,3 +220,30 @@ def test_a_published_port_is_on_loopback_alone(start: Callable[..., Container]) 
 
     wait_for(greets, "the greeting of NATS")
     assert container.ports["4222/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="needs dockerd, and root to start it")
+def test_a_real_engine_for_the_time_of_a_command(tmp_path: Path) -> None:
+    """One with directories and a network namespace of its own, since an engine tidies up the bridges and rules of the namespace where it
+    starts: it answers the command, and neither it nor its containerd stays.
+    """
+    of_its_own = [f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/exec", "--bridge=none", "--iptables=false", "--ip-forward=false"]
+    dockerd = ("unshare", "--net", "dockerd", *of_its_own)
+    places = ["--socket", f"{tmp_path}/s", "--pid-file", f"{tmp_path}/pid", "--log", f"{tmp_path}/log", "--no-install"]
+    asks = f"import docker; print('asked', docker.DockerClient('unix://{tmp_path}/s').info()['DockerRootDir'])"
+    argv = [sys.executable, str(ROOT / "tests/images/daemon.py"), *places, *(f"--dockerd={word}" for word in dockerd)]
+
+    done = subprocess.run(
+        [*argv, "--", sys.executable, "-c", f"{asks}; raise SystemExit(3)"],
+        env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert f"asked {tmp_path}/data" in done.stdout
+    assert "storage driver" in done.stdout
+    assert done.stdout.rstrip().endswith("container engine: stopped")
+    assert not [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(process.info["cmdline"] or [])]

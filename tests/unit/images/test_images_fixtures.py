@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,14 +48,48 @@ def test_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         missing("none here")
 
 
-def test_turns_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that is held is not free for another one of this machine, and is free afterwards."""
-    import fcntl
-
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    with turn("tests"):
-        (lock,) = tmp_path.iterdir()
-        with lock.open() as other, pytest.raises(BlockingIOError):
+    return tmp_path
+
+
+def is_free(locks: Path, name: str) -> bool:
+    with (locks / f"dynperf-test-{name}-{os.getuid()}.lock").open() as other:
+        try:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with lock.open() as other:
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_turns_are_taken(locks: Path) -> None:
+    with turn("tests"):
+        assert not is_free(locks, "tests")
+    assert is_free(locks, "tests")
+
+
+def test_a_turn_ends_with_a_test_that_fails(locks: Path) -> None:
+    with pytest.raises(ZeroDivisionError), turn("tests"):
+        raise ZeroDivisionError
+    assert is_free(locks, "tests")
+
+
+def test_nobody_is_overtaken(locks: Path) -> None:
+    """One who has had a turn and wants the next at once comes after one who waits; without a queue the kernel would hand it back."""
+    order: list[str] = []
+
+    def second() -> None:
+        with turn("tests"):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with turn("tests"):
+        waiting.start()
+        while is_free(locks, "tests-queue"):
+            assert waiting.is_alive()
+        order.append("first")
+    with turn("tests"):
+        order.append("first again")
+    waiting.join()
+    assert order == ["first", "second", "first again"]
