@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills.session import PLANTED
-from pytest_dynperf.deployment.sweep_engine import local_engine
 
 pytestmark = pytest.mark.system
 
@@ -41,13 +40,8 @@ def test_six_sessions_of_processes_leave_nothing(tmp_path: Path) -> None:
     assert "6 sessions ended, 0 left something" in output
 
 
+@pytest.mark.usefixtures("nothing_left", "test_images")
 def test_six_sessions_of_containers_leave_nothing(tmp_path: Path) -> None:
-    engine = local_engine()
-    if engine is None:
-        if os.environ.get("CI"):
-            pytest.fail("no container engine answers, and CI is set: here that is no reason to skip")
-        pytest.skip("needs a container engine on a Unix socket, found none")
-    engine.close()
     code, output = campaign(tmp_path, "--count", "6", "--seed", "12", "--launchers", "container")
     assert code == 0, output
     assert "6 sessions ended, 0 left something" in output
