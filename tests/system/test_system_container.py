@@ -174,9 +174,9 @@ def test_the_instrument_measures_a_case_of_the_shipped_suite(
         incident=deployment.incident,
     )
 
-    assert len(recording.records) >= 30
-    assert [record for record in recording.records if record.error is not None] == []
-    assert {record.completion_tokens for record in recording.records} == {case.traffic.osl}
+    assert len(recording.measured) == 30
+    assert [record for record in recording.measured if record.error is not None] == []
+    assert {record.completion_tokens for record in recording.measured} == {case.traffic.osl}
 
 
 def test_a_worker_that_is_killed_is_no_incident_and_serves_again_after_a_restart(
