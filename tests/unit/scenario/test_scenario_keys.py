@@ -13,7 +13,7 @@ from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.keys import KEYS, TABLES, accept, find_key, read, read_list
-from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
+from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
 
 CONCURRENCY = KEYS["traffic.concurrency"]
@@ -24,7 +24,7 @@ def test_every_field_is_a_key() -> None:
     expected = {f"topology.{field.name}" for field in fields(Topology) if field.name not in roles}
     expected |= {f"topology.{role}.{field.name}" for role in roles for field in fields(Role)}
     inner = {"traffic.arrival": Arrival, "traffic.workload": Workload, "expect.objectives": Objectives}
-    inner |= {"topology.router": Router, "topology.kv_cache": KvCache, "topology.speculation": Speculation}
+    inner |= {"topology.images": Images, "topology.router": Router, "topology.kv_cache": KvCache, "topology.speculation": Speculation}
     expected |= {f"traffic.{field.name}" for field in fields(Traffic)}
     expected |= {f"fault.{field.name}" for field in fields(Fault)}
     expected |= {f"expect.{field.name}" for field in fields(Expectation) if field.name != "gates"}
