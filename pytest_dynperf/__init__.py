@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.quantity import Absent, Direction, Quantity, Unit
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.expectation import Expectation, Gate
-    from pytest_dynperf.scenario.topology import Topology
+    from pytest_dynperf.scenario.fault import Fault
+    from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
     from pytest_dynperf.scenario.traffic import Traffic
 
 _PUBLIC = {
@@ -28,9 +29,15 @@ _PUBLIC = {
     "DynperfError": "errors",
     "Endpoint": "endpoint",
     "Expectation": "scenario.expectation",
+    "Fault": "scenario.fault",
     "Gate": "scenario.expectation",
+    "Images": "scenario.topology",
+    "KvCache": "scenario.topology",
     "Perf": "plugin.performance",
     "Quantity": "quantity",
+    "Role": "scenario.topology",
+    "Router": "scenario.topology",
+    "Speculation": "scenario.topology",
     "Topology": "scenario.topology",
     "Traffic": "scenario.traffic",
     "Unit": "quantity",
@@ -44,9 +51,15 @@ __all__ = [
     "DynperfError",
     "Endpoint",
     "Expectation",
+    "Fault",
     "Gate",
+    "Images",
+    "KvCache",
     "Perf",
     "Quantity",
+    "Role",
+    "Router",
+    "Speculation",
     "Topology",
     "Traffic",
     "Unit",
