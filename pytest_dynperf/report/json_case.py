@@ -12,6 +12,7 @@ from pytest_dynperf.report.json_measurement import decode_cell
 from pytest_dynperf.report.plain import plain_value, repeated, take, take_all, take_map, take_table, take_value
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
 
@@ -32,6 +33,7 @@ def encode_case(case: Case) -> dict[str, object]:
         "topology": plain_value(case.topology),
         "traffic": plain_value(case.traffic),
         "expectation": _encode_expectation(case.expectation),
+        "fault": None if case.fault is None else plain_value(case.fault),
         "axes": dict(case.axes),
         "overrides": list(case.overrides),
     }
@@ -50,6 +52,7 @@ def decode_case(table: Mapping[str, object]) -> Case:
         topology=take_value(table, "topology", Topology),
         traffic=take_value(table, "traffic", Traffic),
         expectation=_decode_expectation(take_table(table, "expectation")),
+        fault=None if table.get("fault") is None else take_value(table, "fault", Fault),  # sessions of before have no such key
         axes=tuple(take_map(table, "axes", str).items()),
         overrides=take_all(table, "overrides", str),
     )

@@ -56,6 +56,7 @@ def test_every_keyed_option_belongs_to_a_key_and_no_two_to_one() -> None:
 def test_every_key_of_traffic_and_of_the_bounds_can_be_said() -> None:
     otherwise = {
         "traffic.ignore_eos",  # --no-ignore-eos
+        "traffic.max_failures_in_a_row",  # for a scenario that breaks what it measures
         "traffic.arrival.process",  # --concurrency, --arrival, --sine, --trace
         "traffic.arrival.min_rate_per_s",
         "traffic.arrival.max_rate_per_s",

@@ -25,7 +25,8 @@ from pytest_dynperf.report.json_file import decode_result, decode_session, encod
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
-from pytest_dynperf.scenario.topology import Role, Topology
+from pytest_dynperf.scenario.fault import Fault
+from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.verdict.annotations import Annotations
 from pytest_dynperf.verdict.suspicion import Suspicion
@@ -295,7 +296,7 @@ def test_a_session_defines_each_metric_once() -> None:
 def test_every_field_reaches_the_file() -> None:
     """A field that is added to a value and forgotten here would be lost between xdist worker and controller."""
     known = set(_keys(encode_session(full_report())))
-    asked = (Case, Topology, Role, Traffic, Expectation, Gate)
+    asked = (Case, Topology, Role, Images, Router, KvCache, Speculation, Traffic, Expectation, Gate, Fault)
     measured = (Run, Certificate, Distribution, Duet, Pair, Meaning)
     judged = (Verdict, CellVerdict, Waiver, Suspicion, Annotations)
     for kind in (SessionReport, CaseResult, *asked, *measured, *judged):
@@ -308,6 +309,7 @@ def full_report() -> SessionReport:
     result = decided_by_duet()
     waiver = Waiver(case="concurrency_sweep/*", reason="known", link="https://example.org/1", expires=datetime.date(2026, 12, 31))
     result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
+    result = replace(result, case=replace(result.case, fault=Fault(inject="kill worker")))
     annotations = Annotations(judged=3, shift=0.03, beyond_shift=((result.case.name, ITL),), survivors=((result.case.name, ITL),))
     return replace(a_report(a_result(4, Outcome.REGRESSED, factor=1.119), result), annotations=annotations)
 
