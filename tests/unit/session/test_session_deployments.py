@@ -136,7 +136,7 @@ def test_a_deployment_that_took_too_long_is_tried_again_for_the_next_case(tmp_pa
     def late(_topology: object) -> Deployment:
         raise CaseTimeout("the case took longer")
 
-    deployments._start = late  # type: ignore[method-assign]
+    deployments._start = late  # type: ignore[method-assign, assignment]
     with pytest.raises(CaseTimeout):
         deployments.get(CASE.topology)
     deployments._start = start  # type: ignore[method-assign]
