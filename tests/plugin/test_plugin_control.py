@@ -29,7 +29,7 @@ HERE = ("--dynperf-endpoint=http://127.0.0.1:9", "--dynperf-model=fake")
         (["--dynperf-control=image=sha256:00", "--dynperf-launcher=process"], ["--dynperf-control=image", "--dynperf-launcher=container"]),
         ([f"--dynperf-control=python={sys.executable}", "--dynperf-launcher=container"], ["--dynperf-launcher=process", "image=NAME"]),
         (["--dynperf-launcher=docker"], ["--dynperf-launcher: 'docker' is none of auto, process, container"]),
-        ([*HERE, "--dynperf-launcher=container"], ["--dynperf-launcher=container", "nothing is started"]),
+        ([*HERE, "--dynperf-launcher=container"], ["--dynperf-launcher=container", "nothing is: leave it out"]),
         ([*HERE, "--dynperf-control=baseline"], ["--dynperf-control", "endpoint=URL"]),
         ([*HERE, "--dynperf-control=endpoint=http://127.0.0.1:9"], ["the candidate itself"]),
         (["--dynperf-control-layout=stacked"], ["--dynperf-control-layout", "side-by-side"]),
