@@ -43,15 +43,21 @@ def _print(image: Image) -> None:
     print(f"{image.reference}  {image.image_id}  {image.size_bytes / 1e6:.0f} MB  {state} in {image.took_s:.1f} s", flush=True)
 
 
+def _current() -> set[str]:
+    """References of the images as they would be made now; ``latest`` is one of them."""
+    references = {recipe.reference for recipe in recipes().values()}
+    return references | {f"{reference.partition(':')[0]}:latest" for reference in references}
+
+
 def _list() -> None:
-    current = {recipe.reference for recipe in recipes().values()}
+    current = _current()
     for reference, image_id in sorted(present(connect()).items()):
         print(f"{reference}  {image_id}  {'current' if reference in current else 'old'}")
 
 
 def _remove(*, only_old: bool) -> None:
     client = connect()
-    keep = {recipe.reference for recipe in recipes().values()} if only_old else set()
+    keep = _current() if only_old else set()
     for reference in sorted(present(client)):
         if reference not in keep:
             client.images.remove(reference)
