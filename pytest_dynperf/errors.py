@@ -7,6 +7,7 @@
     │   ├── ScenarioError        scenario.toml, a platform file or --dynperf-set
     │   └── PlatformError        --gpu names what is not here
     ├── WorkloadError            requests cannot be made as asked (tokenizer, lengths)
+    ├── InstallationError        an engine's environment or its model could not be made, or is not what was made
     ├── DeploymentError          a service did not start, did not become ready, or went away
     │   ├── ServiceExited        a service ended although nobody asked it to
     │   └── LeaseHeld            the host is being measured by somebody else
@@ -47,6 +48,10 @@ class PlatformError(UsageError):
 
 class WorkloadError(DynperfError):
     """Requests cannot be made as asked, for example an ISL that is shorter than the chat template."""
+
+
+class InstallationError(DynperfError):
+    """An engine's environment or its model could not be made, checked or removed; names the log and what to do."""
 
 
 class DeploymentError(DynperfError):
