@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without a shell around it, so that a signal to make reaches pytest, which stops what it started.
 DEMO = $(BIN)/pytest suites/concurrency_sweep --gpu=mocker --dynperf-baselines=$(VENV)/demo-baselines
+# Tests of a file stay together, because they share what is deployed; long files come first, as they stand in the tree.
+TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test images check format calibrate wheel clean help
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo ## measure a real Dynamo on this machine, accept the result,
 	@rm -rf $(VENV)/demo-baselines
 
 test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 images: $(VENV)/.dev ## make the container images of the tests in the running engine (a minute; no registry)
 	$(BIN)/python -m tests.images build

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,10 +224,18 @@ def test_a_published_port_is_on_loopback_alone(start: Callable[..., Container]) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="needs dockerd, and root to start it")
-def test_a_real_engine_for_the_time_of_a_command(tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A containerd puts sockets below it, and the path of a socket has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="dynperf-") as name:
+        yield Path(name)
+
+
+def test_a_real_engine_for_the_time_of_a_command(short_path: Path) -> None:
     """One with directories and a network namespace of its own, since an engine tidies up the bridges and rules of the namespace where it
     starts: it answers the command, and neither it nor its containerd stays.
     """
+    tmp_path = short_path
     of_its_own = [f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/exec", "--bridge=none", "--iptables=false", "--ip-forward=false"]
     dockerd = ("unshare", "--net", "dockerd", *of_its_own)
     places = ["--socket", f"{tmp_path}/s", "--pid-file", f"{tmp_path}/pid", "--log", f"{tmp_path}/log", "--no-install"]

@@ -40,9 +40,9 @@ def test_a_case_over_the_nights(reports: Path, capsys: pytest.CaptureFixture[str
     assert main(["history", str(reports)]) == 0
     said = capsys.readouterr().out
     assert "concurrency_sweep/case in mocker-intel-xeon" in said
-    assert "17 sessions, 2026-10-01 to 2026-11-16" in said
     assert "▁" in said
     flat = " ".join(said.split())
+    assert "17 sessions, 2026-10-01 to 2026-11-16" in flat
     assert "ITL p50: worse from 2026-11-09 03:00:00 UTC on: 5.84 ms → 7.01 ms, +20.1 %" in flat
     assert "ITL p50: drifted against the anchor: 5.84 ms" in flat
     assert "TTFT p50: no drift shown" in flat
