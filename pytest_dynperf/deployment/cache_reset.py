@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.deployment.running import Deployment
 
 TIERS = ("device", "host")
-"""``device``: what the engine itself holds. ``host``: memory of the host beside it. Tiers below, on disk or in a store, stay as they are."""
+"""``device``: what the engine itself holds. ``host``: memory of the host beside it. Tiers below, on disk or in a store, stay."""
 
 PATIENCE_S = 10.0
 """How long blocks may stay in use after the last request: what is handed to a tier below is handed over after it."""

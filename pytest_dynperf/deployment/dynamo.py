@@ -226,6 +226,9 @@ def _dynamo(plan: _Plan) -> Iterator[ServiceSpec]:
             # Without it the worker's /health stays 503 for ever.
             "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS": '["generate"]',
         }
+        if topology.engine != "mocker":
+            # Else a worker waits 5 s for requests that nobody sends any more, and is killed before it ends by itself.
+            system["DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"] = "0"
         launch = _DYNAMO_WORKERS[topology.engine](worker)
         arguments = (*launch.argv, *(() if topology.engine == "mocker" else planes(topology)), *worker.intent.args)
         yield _worker_service(worker, launch, argv=arguments, env={**base, **launch.env, **system}, ready="system")

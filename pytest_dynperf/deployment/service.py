@@ -62,7 +62,8 @@ class Place:
     """What command lines must know of where they will run. All paths are as the services see them.
 
     ``python``, ``etcd``, ``nats``, ``nginx`` and ``lmcache`` are programs; one that no service needs may be empty. ``directory`` takes all
-    that they write, ``model`` is a directory or the name of a model that the engine can load. Servers listen on ``bind``. ``by_name``:
+    that they write, ``model`` is a directory or the name of a model that the engine can load, ``draft`` that of the one that drafts, where
+    it is not under its name. Servers listen on ``bind``. ``by_name``:
     services are reached at their own names (a private network), else all at ``bind``. ``environment`` is what they inherit.
     ``images``: role to image for infrastructure (``etcd``, ``nats``, ``proxy``, ``cache``); everything else uses the topology's image.
     ``dynamo_version`` is what a probe found there, such as ``1.4.2``; empty where nobody asked.
@@ -75,6 +76,7 @@ class Place:
     nats: str = ""
     nginx: str = ""
     lmcache: str = ""
+    draft: str = ""
     bind: str = "127.0.0.1"
     by_name: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.topology import Speculation
 
 
-def vllm_flags(speculation: Speculation) -> tuple[str, ...]:
-    """``--speculative-config`` as vLLM reads it (``vllm.config.SpeculativeConfig``)."""
+def vllm_flags(speculation: Speculation, *, draft: str = "") -> tuple[str, ...]:
+    """``--speculative-config`` as vLLM reads it (``vllm.config.SpeculativeConfig``). ``draft``: where the files of the draft are,
+    if not under its name.
+    """
     if speculation.method == "none":
         return ()
     found: dict[str, object] = {"method": speculation.method}
@@ -18,7 +20,7 @@ def vllm_flags(speculation: Speculation) -> tuple[str, ...]:
         found["num_speculative_tokens"] = speculation.tokens
         found |= _set(prompt_lookup_max=speculation.lookup_max, prompt_lookup_min=speculation.lookup_min)
     else:
-        found |= {"model": speculation.model, "num_speculative_tokens": speculation.tokens}
+        found |= {"model": draft or speculation.model, "num_speculative_tokens": speculation.tokens}
     return ("--speculative-config", json.dumps(found, separators=(",", ":")))
 
 

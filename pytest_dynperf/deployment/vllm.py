@@ -5,6 +5,7 @@ Flags as of vLLM 0.14 (Dynamo 0.9) to 0.31 (Dynamo 1.6).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -95,17 +96,26 @@ def _engine_flags(worker: Worker) -> tuple[str, ...]:
         *flag("--block-size", worker.topology.block_size),
         *caching,
         *(CPU_ARGS if role.gpus == 0 else ()),
-        *(vllm_flags(worker.topology.speculation) if worker.role != "encode" else ()),
+        *(vllm_flags(worker.topology.speculation, draft=worker.place.draft) if worker.role != "encode" else ()),
     )
 
 
 def _event_flags(worker: Worker) -> tuple[str, ...]:
     if publishes_events(worker.topology, worker.role):
-        # vLLM binds to a wildcard and connects to anything else, and then no event ever arrives.
-        endpoint = f"tcp://*:{worker.ports['kv_events']}"
-        events = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": endpoint, "topic": "kv-events"}
+        events = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": _events_endpoint(worker), "topic": "kv-events"}
         return ("--kv-events-config", _json(events))
     return ("--kv-events-config", _json({"enable_kv_cache_events": False})) if worker.dialect.events_unasked else ()
+
+
+def _events_endpoint(worker: Worker) -> str:
+    """vLLM binds a wildcard and ``ipc``, and connects to anything else: then no event ever arrives, and nothing says so.
+
+    On a CPU a name in the kernel's abstract namespace: it is on no network, needs no file and so has no path that could be too long.
+    """
+    place, role = worker.place, worker.intent
+    if place.by_name or role.gpus or (role.data_parallel or 1) > 1:
+        return f"tcp://*:{worker.ports['kv_events']}"
+    return f"ipc://@dynperf-{hashlib.sha256(place.directory.encode()).hexdigest()[:16]}-{worker.name}"
 
 
 def _connector_flags(worker: Worker) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.attached import attach
-from pytest_dynperf.deployment.embedded import installed_versions
 from pytest_dynperf.deployment.lease import acquire_host, default_directory
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UsageError
@@ -20,7 +19,7 @@ from pytest_dynperf.session.control import missing_versions
 from pytest_dynperf.session.deadline import CaseDeadline
 from pytest_dynperf.session.gpus import lease_gpus
 from pytest_dynperf.session.launching import OPTION as LAUNCHER
-from pytest_dynperf.session.launching import in_containers, launch
+from pytest_dynperf.session.launching import in_containers, launch, versions_here
 from pytest_dynperf.session.redaction import redact_logs
 
 if TYPE_CHECKING:
@@ -236,7 +235,7 @@ class Deployments:
             raise DeploymentError(msg)
         # In containers the image that the baseline ran is started again, and with it its versions.
         asked = {} if in_containers(settings) else control.versions
-        missing = missing_versions(asked, installed_versions(control.python)) if asked else None
+        missing = missing_versions(asked, versions_here(topology, settings, control.python)) if asked else None
         if missing is not None:
             raise DeploymentError(missing)
         return self._launched(self._control, topology, f"control-{topology.deployment_key}", python=control.python)

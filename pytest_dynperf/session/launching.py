@@ -6,8 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.container_stack import READY_S, start_contained
-from pytest_dynperf.deployment.embedded import start_embedded
+from pytest_dynperf.deployment.embedded import installed_versions, start_embedded
 from pytest_dynperf.deployment.hub import local_model
+from pytest_dynperf.deployment.installed_engine import installation, installed_engine_versions, served_model, start_installed
+from pytest_dynperf.deployment.model_directory import make_model
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,13 +42,22 @@ def launch(
     gpus: Sequence[str] = (),
     descriptors: Sequence[int] = (),
 ) -> Deployment:
-    """Start ``topology`` as the settings say and return when it serves. ``python`` runs Dynamo's services in place of our own interpreter.
-    ``gpus`` are UUIDs, and ``descriptors`` those of their leases, which processes that use them inherit.
+    """Start ``topology`` as the settings say and return when it serves. ``python`` runs Dynamo's services in place of our own interpreter
+    or of the installed engine's. ``gpus`` are UUIDs, and ``descriptors`` those of their leases, which processes that use them inherit.
 
     :raises UsageError: for what this launcher cannot start.
-    :raises DeploymentError: as :func:`start_embedded` and :func:`start_contained`.
+    :raises DeploymentError: as :func:`start_embedded`, :func:`start_installed` and :func:`start_contained`.
     """
     if not in_containers(settings):
+        if topology.engine != "mocker":
+            return start_installed(
+                topology,
+                directory=directory,
+                cache_directory=settings.cache_directory,
+                log_path=log_path,
+                python=python,
+                session=settings.session_id,
+            )
         return start_embedded(
             topology,
             directory=directory,
@@ -72,3 +83,27 @@ def launch(
         model=None if topology.engine == "mocker" else local_model(topology.model, os.environ),
         ready_s=READY_S if topology.engine == "mocker" else LOADING_S,
     )
+
+
+def model_directory(topology: Topology, settings: Settings) -> Path:
+    """Where the model is that :func:`launch` serves, and with it its tokenizer and chat template.
+
+    :raises DeploymentError: when it is not on this host.
+    """
+    if topology.engine == "mocker":
+        return make_model(settings.cache_directory)
+    if in_containers(settings):
+        return local_model(topology.model, os.environ)
+    return served_model(topology, installation(settings.cache_directory))
+
+
+def versions_here(topology: Topology, settings: Settings, python: Path | None) -> dict[str, str]:
+    """``*.version`` of the processes that :func:`launch` would start, by the names of provenance; etcd and NATS among them whether they run
+    or not.
+
+    :raises DeploymentError: when the engine is not installed.
+    """
+    ours = installed_versions(python)
+    if topology.engine == "mocker":
+        return ours
+    return {**ours, **installed_engine_versions(installation(settings.cache_directory), python)}

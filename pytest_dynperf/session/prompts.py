@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.deployment.model_directory import make_model
 from pytest_dynperf.deployment.readiness import complete_once
 from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.session.launching import model_directory
 from pytest_dynperf.workload.prompt_calibrated import CALIBRATION_HISTORY, calibrate, calibration_prompt
 from pytest_dynperf.workload.prompt_tokenized import TokenizedPrompts
 from pytest_dynperf.workload.request import Request
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.scenario.traffic import Workload
     from pytest_dynperf.session.plan import Settings
     from pytest_dynperf.workload.prompt import History, PromptSource
@@ -27,14 +29,19 @@ _ANSWERED: dict[tuple[object, ...], PromptSource] = {}
 """What servers have been asked already. By their representation: an endpoint's extra body may hold what has no hash."""
 
 
-def prompt_source(settings: Settings, endpoint: Endpoint, workload: Workload | None = None) -> PromptSource:
+def prompt_source(
+    settings: Settings, endpoint: Endpoint, workload: Workload | None = None, topology: Topology | None = None
+) -> PromptSource:
     """The source for prompts of exact length through the API of ``endpoint``; one for conversations where ``workload`` asks for them.
+    ``topology``: what was started there, if not the mocker.
 
     :raises WorkloadError: when there is no tokenizer and the server's counts do not allow to do without.
+    :raises DeploymentError: when the model of ``topology`` is not on this host.
     """
     if settings.tokenizer is not None or settings.attached:
         return source_for(endpoint, settings.tokenizer, workload)
-    return source_for(endpoint, make_model(settings.cache_directory), workload)
+    directory = make_model(settings.cache_directory) if topology is None else model_directory(topology, settings)
+    return source_for(endpoint, directory, workload)
 
 
 def source_for(endpoint: Endpoint, tokenizer: Path | None, workload: Workload | None = None) -> PromptSource:

@@ -111,6 +111,11 @@ def _vllm() -> dict[str, GoldenCase]:
             topology=replace(cpu, speculation=Speculation(method="ngram", tokens=4, lookup_min=1, lookup_max=3), block_size=128)
         ),
         "vllm-cpu-disagg": GoldenCase(topology=Topology(engine="vllm", model="tiny", mode="disagg", kv_cache=NIXL)),
+        "vllm-cpu-kv": GoldenCase(topology=replace(cpu, worker=Role(count=2), router_mode="kv")),
+        "vllm-cpu-draft": GoldenCase(
+            topology=replace(cpu, speculation=Speculation(method="draft_model", model="dynperf/draft", tokens=3)),
+            place=replace(PROCESS, draft="/draft"),
+        ),
         "vllm-disagg": GoldenCase(topology=replace(split, kv_cache=NIXL, router_mode="kv")),
         "vllm-disagg-container": GoldenCase(topology=replace(split, kv_cache=NIXL, image="vllm-runtime:1.6.1"), place=CONTAINER),
         "vllm-experts": GoldenCase(topology=replace(agg, worker=experts)),
@@ -226,7 +231,7 @@ def _platforms() -> dict[str, GoldenCase]:
         if platform.launcher == "attached":
             continue
         place = CONTAINER if platform.launcher == "container" else PROCESS
-        version = "" if platform.launcher == "container" else "1.4.2"
+        version = "" if platform.launcher == "container" else "1.4.2" if platform.simulated else "1.6.1"
         (case, *_) = expand(scenario, platform)
         found[f"platform-{platform.name}"] = GoldenCase(topology=case.topology, place=place, version=version)
         if case.topology.prefill.gpus:
