@@ -7,14 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.command import baselines, compare, doctor, foreign, history, judge, load, workload
+from pytest_dynperf.command import baselines, compare, doctor, engines, foreign, history, judge, load, workload
 from pytest_dynperf.command.exit_code import BROKEN_PIPE, INTERRUPTED, USAGE
 from pytest_dynperf.errors import DynperfError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (load, judge, compare, history, baselines, foreign, workload, doctor)
+_COMMANDS = (load, judge, compare, history, baselines, foreign, workload, engines, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

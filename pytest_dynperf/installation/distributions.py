@@ -34,3 +34,13 @@ def versions_in(python: Path, names: Iterable[str]) -> dict[str, str] | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return {str(name): str(version) for name, version in answer.items()}
+
+
+def python_version(python: Path) -> str | None:
+    """``3.11``; ``None`` when ``python`` does not start."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run((python, "-I", "-c", program), capture_output=True, text=True, timeout=ANSWER_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -31,7 +31,7 @@ SCHEMA = 1
 class Installed:
     """An environment that can be used. ``python`` is its interpreter, ``lmcache`` the program ``lmcache`` of the cache server's own
     environment (its interpreter stands beside it), ``model`` the directory of the model that belongs to it; ``None`` where there is none.
-    ``versions`` maps distributions to versions, ``digest`` is that of the recipe, or of the versions where a variable names the environment.
+    ``versions`` is of distributions, ``digest`` is that of the recipe; of the versions where a variable names the environment.
     """
 
     python: Path
@@ -82,12 +82,12 @@ def engines_directory(cache_directory: Path) -> Path:
     return cache_directory.resolve() / "engines"
 
 
-def read_marker(directory: Path) -> dict[str, Any] | None:
+def read_marker(directory: Path, name: str = MARKER) -> dict[str, Any] | None:
     """What was written when the installation in ``directory`` was complete. ``None`` where it is not: no marker, one that cannot be read,
     or an environment whose interpreter is not there or no longer starts (the Python that it was made with is gone).
     """
     try:
-        marker = json.loads((directory / MARKER).read_bytes())
+        marker = json.loads((directory / name).read_bytes())
         if marker["schema"] != SCHEMA:
             return None
         complete = all((directory / part / "bin" / "python").exists() for part in marker["versions"])

@@ -33,7 +33,7 @@ def noisy_model(model: Path, noise: int) -> Path:
 
 
 def made_model(directory: Path) -> dict[str, object] | None:
-    """What was written when the model in ``directory`` was complete (digest of the weights, accuracies, versions); ``None`` where it is not."""
+    """What was written when the model in ``directory`` was complete (digest of the weights, accuracies, versions); ``None`` else."""
     try:
         marker = json.loads((directory / MARKER).read_bytes())
     except (OSError, ValueError):

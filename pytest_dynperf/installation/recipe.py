@@ -105,18 +105,14 @@ def parse_recipe(name: str, text: str) -> Recipe:
     try:
         document = tomllib.loads(text)
         if document.pop("schema", None) != SCHEMA:
-            msg = f"its schema is not {SCHEMA}"
-            raise ValueError(msg)
+            msg = f"the recipe of {name} cannot be read: its schema is not {SCHEMA}"
+            raise InstallationError(msg)
         parts = tuple(_part(part) for part in document.pop("part"))
         disk_bytes = round(document.pop("disk_gb") * GB)
-        recipe = Recipe(name=name, parts=parts, disk_bytes=disk_bytes, **_tuples(document))
-        if not parts or not all(part.steps for part in parts):
-            msg = "it has a part without a step"
-            raise ValueError(msg)
+        return Recipe(name=name, parts=parts, disk_bytes=disk_bytes, **_tuples(document))
     except (KeyError, TypeError, ValueError) as error:
         msg = f"the recipe of {name} cannot be read: {error}"
         raise InstallationError(msg) from error
-    return recipe
 
 
 def _part(document: dict[str, Any]) -> Part:
