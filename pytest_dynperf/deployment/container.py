@@ -7,6 +7,7 @@ costs nothing.
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from pathlib import Path
 from socket import SHUT_RDWR
@@ -14,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_dynperf.deployment.container_engine import attach, frames, translated
 from pytest_dynperf.deployment.container_log import LogFile
-from pytest_dynperf.deployment.container_words import host_ports, how_ended
+from pytest_dynperf.deployment.container_words import bridge_of, host_ports, how_ended
 from pytest_dynperf.deployment.process import tail
 from pytest_dynperf.errors import DeploymentError
 from pytest_dynperf.secret import known_secrets
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from pytest_dynperf.deployment.container_engine import Engine
@@ -40,6 +40,7 @@ class ContainerService:
         self._log = log
         self._memory_bytes = memory_bytes
         self._ports: Mapping[str, int] = spec.ports
+        self._own_address: str | None = None
         self._pid = 0
         self._ended: str | None = None
         self._asked = False
@@ -61,6 +62,14 @@ class ContainerService:
     def ports(self) -> Mapping[str, int]:
         """Purpose to the port on 127.0.0.1, as it is now."""
         return self._ports
+
+    def address(self, purpose: str) -> str:
+        """Its own address on the bridge, where this host is on that bridge; else the published port. In between stands the engine's port
+        forwarder, which acknowledges late: a first token that is a small packet then waits for up to 40 ms (Nagle's algorithm).
+        """
+        if self._own_address is None:
+            return f"127.0.0.1:{self._ports[purpose]}"
+        return f"{self._own_address}:{self._spec.ports[purpose]}"
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -108,6 +117,7 @@ class ContainerService:
         described = self._inspect()
         self._pid = int(described["State"]["Pid"] or 0)
         self._ports = host_ports(self._spec, described["NetworkSettings"])
+        self._own_address = _reached(described["NetworkSettings"])
 
     def kill(self) -> None:
         """SIGKILL to all its processes; returns when they are gone, after 0.1 s.
@@ -245,3 +255,18 @@ def _is_in(process: Path, cgroup: bytes) -> bool:
         return (process / "cgroup").read_bytes() == cgroup
     except OSError:
         return False
+
+
+def _reached(network: Mapping[str, object]) -> str | None:
+    """The container's address where this host can send to it: the bridge's own address is one of this host's. Engines in a virtual machine,
+    or in a network namespace of their own, have their bridges elsewhere.
+    """
+    found = bridge_of(network)
+    if found is None:
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((found.gateway, 0))
+        except OSError:
+            return None
+    return found.address

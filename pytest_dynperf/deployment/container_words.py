@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,6 +84,24 @@ def how_ended(state: Mapping[str, object], memory_bytes: int | None) -> str:
     if 128 < code <= 128 + signal.SIGRTMAX:
         return f"was killed by {_signal_name(code - 128)} (exit status {code}){said}"
     return f"ended with exit status {code}{said}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A container's IPv4 address on its private network, and the address of the bridge there."""
+
+    address: str
+    gateway: str
+
+
+def bridge_of(network: Mapping[str, object]) -> Bridge | None:
+    """From a container's ``NetworkSettings``; ``None`` where it has no network of its own, or more than one."""
+    networks = network.get("Networks")
+    if not isinstance(networks, dict) or len(networks) != 1:
+        return None
+    (only,) = networks.values()
+    address, gateway = str(only.get("IPAddress") or ""), str(only.get("Gateway") or "")
+    return Bridge(address=address, gateway=gateway) if address and gateway else None
 
 
 def host_ports(spec: ServiceSpec, network: Mapping[str, object]) -> dict[str, int]:

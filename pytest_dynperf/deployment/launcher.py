@@ -29,6 +29,12 @@ class Service(Protocol):
         """Purpose to the port on 127.0.0.1 of this host, as it is now: a restart may change it."""
         ...
 
+    def address(self, purpose: str) -> str:
+        """``host:port`` at which this host reaches the port with the least in between: its own address where that can be had. It stays the
+        same when the service is started again, unless another one took it meanwhile. For what is measured; people are told ``ports``.
+        """
+        ...
+
     @property
     def pids(self) -> tuple[int, ...]:
         """Its processes as this host numbers them, the first one first; empty when it has ended."""

@@ -33,6 +33,9 @@ class _Service:
     def log(self) -> Path:
         return self.running.log
 
+    def address(self, purpose: str) -> str:
+        return f"127.0.0.1:{self.ports[purpose]}"
+
     @property
     def ports(self) -> Mapping[str, int]:
         return self.spec.ports

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.deployment.service import Place, ServiceSpec
     from pytest_dynperf.scenario.topology import Topology
 
-HOST = "127.0.0.1"
 EXTRA_BODY = (("nvext", {"extra_fields": ["worker_id", "timing"]}),)
 """Dynamo then tells in each answer which worker served it and what its own clock says."""
 
@@ -74,12 +73,12 @@ def metrics_urls(running: Mapping[str, Service]) -> tuple[tuple[str, str], ...]:
     """Where services serve Prometheus metrics: frontends and engines beside their API, Dynamo's workers at their system port, KVBM at one
     of its own. The first of a service goes by the service's name, others by its name and their purpose.
     """
-    found: dict[str, int] = {}
+    found: dict[str, str] = {}
     for name, service in running.items():
         for purpose in METRICS_PORTS:
             if purpose in service.ports:
-                found[f"{name}-{purpose}" if name in found else name] = service.ports[purpose]
-    return tuple((name, f"http://{HOST}:{port}/metrics") for name, port in found.items())
+                found[f"{name}-{purpose}" if name in found else name] = service.address(purpose)
+    return tuple((name, f"http://{address}/metrics") for name, address in found.items())
 
 
 class _Stack:
@@ -111,7 +110,7 @@ class _Stack:
         first, purpose = entry(self._specs)
         dynamo = self._topology.served_by == "dynamo"
         self.endpoint = Endpoint(
-            base_url=f"http://{HOST}:{group.services[first.name].ports[purpose]}",
+            base_url=f"http://{group.services[first.name].address(purpose)}",
             model=self._topology.model,
             extra_body=EXTRA_BODY if dynamo else (),
             metrics_urls=metrics_urls(group.services),

@@ -306,6 +306,23 @@ def test_ports_are_reached_on_127_0_0_1_and_nowhere_else(kind: Kind, start: Star
             pass
 
 
+def test_an_address_stays_when_the_service_is_started_again(kind: Kind, start: Start) -> None:
+    (service,) = start(kind.server()).services.values()
+    wait_for(lambda: answers(service), "the server")
+    address = service.address("http")
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10):
+        pass
+
+    service.kill()
+    service.restart()
+    wait_for(lambda: answers(service), "the server")
+
+    assert service.address("http") == address
+    with socket.create_connection((host, int(port)), timeout=10):
+        pass
+
+
 # ---- a session that is killed
 
 

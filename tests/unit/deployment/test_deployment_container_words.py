@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_dynperf.deployment.container_words import (
+    Bridge,
+    bridge_of,
     host_ports,
     how_ended,
     image_identity,
@@ -152,6 +154,21 @@ SPEC = ServiceSpec(
 )
 def test_ports_of_this_host(published: object, expected: tuple[int, int]) -> None:
     assert host_ports(SPEC, {"Ports": published}) == {"http": expected[0], "system": expected[1]}
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ({"n": {"IPAddress": "172.31.0.3", "Gateway": "172.31.0.1"}}, Bridge(address="172.31.0.3", gateway="172.31.0.1")),
+        ({"host": {"IPAddress": "", "Gateway": ""}}, None),
+        ({"n": {"IPAddress": "172.31.0.3", "Gateway": ""}}, None),
+        ({"n": {"IPAddress": "172.31.0.3", "Gateway": "172.31.0.1"}, "m": {"IPAddress": "172.30.0.3", "Gateway": "172.30.0.1"}}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_address_on_a_bridge(networks: object, expected: Bridge | None) -> None:
+    assert bridge_of({"Networks": networks}) == expected
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,9 @@ class StandingService:
     def ports(self) -> Mapping[str, int]:
         return self.spec.ports
 
+    def address(self, purpose: str) -> str:
+        return f"127.0.0.1:{self.ports[purpose]}"
+
     def ended(self) -> str | None:
         return None
 
