@@ -167,6 +167,10 @@ class RunDirectory:
         """Request records of one run, one JSON object per line."""
         return self.root / "records" / safe_name(suite) / safe_name(case_id) / f"{safe_name(run)}.jsonl"
 
+    def arm(self, suite: str, case_id: str) -> Path:
+        """Which records of an arm other arms may be held against."""
+        return self.root / "arms" / safe_name(suite) / f"{safe_name(case_id)}.json"
+
     def log(self, deployment: str, service: str) -> Path:
         """Standard output and error of one service."""
         return self.deployment(deployment) / f"{safe_name(service)}.log"

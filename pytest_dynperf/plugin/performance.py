@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.judging import Judged, Measured
+    from pytest_dynperf.verdict.arm_parity import ArmParity
     from pytest_dynperf.verdict.verdict import Verdict
 
 FRAGMENT = "dynperf"
@@ -34,6 +35,7 @@ class Perf:
         self._measured: Measured | None = None
         self._verdict: Verdict | None = None
         self._earlier: CaseResult | None = None
+        self._parity: ArmParity | None = None
         self._begun_s = 0.0
 
     @property
@@ -46,13 +48,15 @@ class Perf:
         return None
 
     def measure(self) -> Measurement:
-        """Deploy what the case needs (or reuse it) and measure R runs.
+        """Deploy what the case needs (or reuse it) and measure R runs. Before an arm its reference is measured, where this session has not
+        measured it.
 
         What cannot be deployed or reached fails the test here, with the case recorded as invalid; a fault that what is deployed cannot have
         skips it.
         """
         __tracebackhide__ = True
         from pytest_dynperf.session.conduct import failed_deployment, measure
+        from pytest_dynperf.session.parity import note_arm, ready_reference
         from pytest_dynperf.session.plan import case_limit_s
 
         self._begun_s = time.monotonic()
@@ -62,7 +66,9 @@ class Perf:
         conduct.deadline.begin(case_limit_s(self.case, self._state.make_settings()))
         failed = False
         try:
+            ready_reference(self.case, conduct)
             self._measured = measure(self.case, conduct)
+            note_arm(self.case, self._measured, conduct)
         except UnsupportedFaultError as error:
             pytest.skip(f"{self.case.name}: {error}")
         except DynperfError as error:
@@ -74,13 +80,14 @@ class Perf:
         return self._measured.measurement
 
     def check(self) -> Verdict:
-        """Judge against the stored baselines; what a suspect asks for is measured: pairs with the control, or a fresh session. Fails the
-        test as the policy says.
+        """Judge against the stored baselines; what a suspect asks for is measured: pairs with the control, or a fresh session. An arm is
+        held against its reference arm as well. Fails the test as the policy says.
         """
         __tracebackhide__ = True
         from pytest_dynperf.session.baselines import waived
         from pytest_dynperf.session.conduct import check, in_time
         from pytest_dynperf.session.judging import Judged
+        from pytest_dynperf.session.parity import judged_with_parity
 
         if self._measured is None:
             pytest.fail(f"{self.case.name}: perf.check() was called before perf.measure()", pytrace=False)
@@ -88,6 +95,7 @@ class Perf:
             conduct = self._state.the_conduct()
             try:
                 judged = in_time(check(self.case, self._measured, conduct), self.case, conduct)
+                judged, self._parity = judged_with_parity(self.case, judged, self._measured, conduct)
             finally:
                 conduct.deadline.end()
                 self._clear_live_line()
@@ -153,7 +161,7 @@ class Perf:
             baseline_provenance=judged.baseline_provenance,
             duration_s=time.monotonic() - self._begun_s if self._begun_s else 0.0,
             reproduce=f"{command} --dynperf-seed={self._state.make_settings().seed}",
-            accept=f"{command} --update-baselines{_reason_for(judged.verdict)}",
+            accept=_accept(command, judged.verdict),
             records=(*(measured.records if measured else ()), *(fresh.records if fresh else ()), *judged.records),
             logs=tuple(dict.fromkeys((*(measured.logs if measured else ()), *(fresh.logs if fresh else ()), *judged.logs))),
             duet=judged.duet,
@@ -161,14 +169,18 @@ class Perf:
             prior_sd=judged.terms.prior_sd,
             duet_possible=judged.terms.duet,
             part=self._state.part,
+            parity=self._parity,
         )
         return without_secrets(result, self._state.make_settings())
 
 
-def _reason_for(verdict: Verdict) -> str:
+def _accept(command: str, verdict: Verdict) -> str:
+    """How the result becomes the baseline; answers that are not those of the reference cannot be accepted."""
     from pytest_dynperf.verdict.verdict import Outcome
 
-    return ' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else ""
+    if verdict.parity is Outcome.REGRESSED:
+        return ""
+    return f"{command} --update-baselines" + (' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else "")
 
 
 def _option_of(verdict: Verdict) -> str:

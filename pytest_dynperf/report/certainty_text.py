@@ -57,6 +57,8 @@ def what_decides(result: CaseResult) -> str:
     verdict = result.verdict
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         return ""
+    if verdict.parity is Outcome.INCONCLUSIVE and not any(cell.decisive and cell.suspect for cell in verdict.cells):
+        return "what would decide it: more items in every arm"
     pairs = max((cell.pairs for cell in verdict.cells), default=0)
     if pairs >= LOOKS[-1]:
         return f"{pairs} pairs are the most that are measured; runs that scatter less would decide it: longer ones, or a quieter machine"

@@ -22,6 +22,7 @@ from pytest_dynperf.report import (
     chart,
     duet_text,
     interval_bar,
+    parity_text,
     reason_text,
     suspicion_text,
     waiver_text,
@@ -139,6 +140,7 @@ def render(report: SessionReport) -> str:
             environments=_environments(results),
             changes=_changes(results),
             sweeps=sweeps(results),
+            arms=parity_text.views(results),
         )
     )
     return page.encode("utf-8", "backslashreplace").decode()  # a server can send half surrogates, and no file takes them
@@ -167,6 +169,7 @@ def _templates() -> Environment:
         chart=chart,
         duet_text=duet_text,
         interval_bar=interval_bar,
+        parity_text=parity_text,
         reasons=reason_text.reasons,
         explanation=reason_text.explanation,
         suspected=suspicion_text.suspected,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics.objectives import Objectives
 from pytest_dynperf.report.json_measurement import decode_cell
-from pytest_dynperf.report.plain import plain_value, repeated, take, take_all, take_map, take_table, take_value
+from pytest_dynperf.report.plain import plain_value, repeated, take, take_all, take_map, take_optional, take_table, take_value
 from pytest_dynperf.scenario.case import Case
-from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.scenario.expectation import NO_PARITY, Expectation, Gate, Parity
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
@@ -24,7 +24,7 @@ _BOUNDS = tuple(field.name for field in fields(Expectation) if field.type == "fl
 
 
 def encode_case(case: Case) -> dict[str, object]:
-    """The keys ``case_id`` to ``overrides``."""
+    """The keys ``case_id`` to ``arm``. The cases of other arms stand for themselves."""
     return {
         "case_id": case.case_id,
         "suite": case.suite,
@@ -36,11 +36,12 @@ def encode_case(case: Case) -> dict[str, object]:
         "fault": None if case.fault is None else plain_value(case.fault),
         "axes": dict(case.axes),
         "overrides": list(case.overrides),
+        "arm": case.arm,
     }
 
 
 def decode_case(table: Mapping[str, object]) -> Case:
-    """The case that the keys ``case_id`` to ``overrides`` describe.
+    """The case that the keys ``case_id`` to ``arm`` describe.
 
     :raises UsageError: when a key is missing or of another type.
     """
@@ -55,6 +56,7 @@ def decode_case(table: Mapping[str, object]) -> Case:
         fault=None if table.get("fault") is None else take_value(table, "fault", Fault),  # sessions of before have no such key
         axes=tuple(take_map(table, "axes", str).items()),
         overrides=take_all(table, "overrides", str),
+        arm=take_optional(table, "arm", str) if "arm" in table else None,
     )
 
 
@@ -63,6 +65,7 @@ def _encode_expectation(expectation: Expectation) -> dict[str, object]:
         "gates": [_encode_gate(gate) for gate in expectation.gates],
         **{name: getattr(expectation, name) for name in _BOUNDS},
         "objectives": plain_value(expectation.objectives),
+        "parity": plain_value(expectation.parity),
     }
 
 
@@ -100,4 +103,5 @@ def _decode_expectation(table: Mapping[str, object]) -> Expectation:
         gates=gates,
         **{name: take(table, name, float) for name in _BOUNDS},
         objectives=take_value(table, "objectives", Objectives),
+        parity=take_value(table, "parity", Parity) if "parity" in table else NO_PARITY,
     )

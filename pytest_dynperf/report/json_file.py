@@ -16,6 +16,7 @@ from pytest_dynperf.report.json_definition import decode_definitions, encode_def
 from pytest_dynperf.report.json_duet import decode_duet, encode_duet, runs_of
 from pytest_dynperf.report.json_measurement import decode_cell, decode_measurement, encode_metrics, encode_run, metric_ids
 from pytest_dynperf.report.json_migration import SCHEMA, migrated_case, migrated_session
+from pytest_dynperf.report.json_parity import decode_parity, encode_parity
 from pytest_dynperf.report.json_verdict import (
     decode_annotations,
     decode_suspicion,
@@ -138,6 +139,7 @@ def _encode_withheld(result: CaseResult) -> dict[str, object]:
         **_encode_runs(result.measurement),
         "confirmation": _encode_confirmation(result),
         "duet": encode_duet(result.duet, result.meanings),
+        "parity": encode_parity(result.parity),
         "suspicions": [encode_suspicion(suspicion) for suspicion in result.suspicions],
         "duration_s": result.duration_s,
         "reproduce": result.reproduce,
@@ -200,6 +202,7 @@ def _decode_result(encoded: Mapping[str, object], meanings: Mapping[str, Meaning
         prior_sd=take_map(encoded, "prior_sd", float),
         duet_possible=take(encoded, "duet_possible", bool),
         part=take(encoded, "part", int) if "part" in encoded else 1,
+        parity=decode_parity(take_optional(encoded, "parity", dict)) if "parity" in encoded else None,
     )
 
 

@@ -28,6 +28,7 @@ def encode_verdict(verdict: Verdict, confirmed_by: str) -> dict[str, object]:
         "reasons": list(verdict.reasons),
         "circumstances": list(verdict.circumstances),
         "compared_with": None if verdict.compared_with is None else list(verdict.compared_with),
+        "parity": None if verdict.parity is None else verdict.parity.text,
         "means": None if verdict.means is None else verdict.means.value,
         "confirmed_by": confirmed_by,
         "waiver": None if verdict.waiver is None else _encode_waiver(verdict.waiver),
@@ -40,7 +41,7 @@ def decode_verdict(table: Mapping[str, object], metrics: Sequence[Mapping[str, o
 
     :raises UsageError: when a key is missing or of another type.
     """
-    outcome, waiver = _outcome(table), take_optional(table, "waiver", dict)
+    outcome, waiver = decode_outcome(table), take_optional(table, "waiver", dict)
     return Verdict(
         outcome=outcome,
         cells=tuple(_decode_cell_verdict(metric) for metric in metrics if metric.get("verdict") is not None),
@@ -48,16 +49,21 @@ def decode_verdict(table: Mapping[str, object], metrics: Sequence[Mapping[str, o
         means=None if take_optional(table, "means", str) is None else take_member(table, "means", Means),
         waiver=None if waiver is None else _decode_waiver(waiver),
         expired=tuple(_decode_waiver(entry) for entry in take_all(table, "expired", dict)),
-        # Both came later, within the schema: a file without them does not say.
+        # All three came later, within the schema: a file without them does not say.
         circumstances=take_all(table, "circumstances", str) if "circumstances" in table else (),
         compared_with=take_all(table, "compared_with", str) if table.get("compared_with") is not None else None,
+        parity=decode_outcome(table, "parity") if table.get("parity") is not None else None,
     )
 
 
-def _outcome(table: Mapping[str, object]) -> Outcome:
-    text = take(table, "outcome", str)
+def decode_outcome(table: Mapping[str, object], key: str = "outcome") -> Outcome:
+    """The outcome whose text stands under ``key``.
+
+    :raises UsageError: when it is missing, or none.
+    """
+    text = take(table, key, str)
     if text not in _OUTCOMES:
-        msg = f"outcome {text!r} is not one of {', '.join(_OUTCOMES)}"
+        msg = f"{key} {text!r} is not one of {', '.join(_OUTCOMES)}"
         raise UsageError(msg)
     return _OUTCOMES[text]
 
@@ -125,7 +131,7 @@ def _decode_cell_verdict(metric: Mapping[str, object]) -> CellVerdict:
         raise UsageError(msg)
     return CellVerdict(
         cell=decode_cell(metric),
-        outcome=_outcome(table),
+        outcome=decode_outcome(table),
         decisive=take(table, "decisive", bool),
         tolerance=take(table, "tolerance", float),
         candidate=take_optional(table, "candidate", float),

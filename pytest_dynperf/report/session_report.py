@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Meaning
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.annotations import Annotations
+    from pytest_dynperf.verdict.arm_parity import ArmParity
     from pytest_dynperf.verdict.suspicion import Suspicion
     from pytest_dynperf.verdict.verdict import Verdict
 
@@ -27,7 +28,7 @@ class CaseResult:
     of extensions; the catalogue stands behind it. ``duet`` holds the pairs where a control decided. ``suspicions`` of a regression, the
     strongest first. ``prior_sd`` and ``duet_possible`` are the terms that the case was judged on (``verdict.terms``): priors pooled over
     the platform's own history, by metric id, and whether a control could have run. ``part`` of the session in which it was measured: 1, and
-    one more each time that a session that was cut short went on.
+    one more each time that a session that was cut short went on. ``parity`` holds the case against its reference arm.
     """
 
     case: Case
@@ -49,6 +50,7 @@ class CaseResult:
     prior_sd: Mapping[str, float] = field(default_factory=dict)
     duet_possible: bool = False
     part: int = 1
+    parity: ArmParity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.report import annotations_text, certainty_text, duet_text, reason_text, suspicion_text, waiver_text, wording
+from pytest_dynperf.report import (
+    annotations_text,
+    certainty_text,
+    duet_text,
+    parity_text,
+    reason_text,
+    suspicion_text,
+    waiver_text,
+    wording,
+)
 from pytest_dynperf.report.meaning import ITL, THROUGHPUT, TTFT, label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes, row_of, rows
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
@@ -85,6 +94,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
         lines += _cell_text(result, cell)
     for reason in reason_text.reasons(verdict, but=shown):
         lines += _paragraphs(reason, "  ")
+    lines += [line for text in parity_text.failure_lines(result) for line in _paragraphs(text, "  ")]
     if verdict.confirmed:
         lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ")
     if verdict.outcome is Outcome.REGRESSED:
@@ -160,6 +170,7 @@ def summary(report: SessionReport, *, width: int, verbose: bool) -> list[Line]:
     lines += [Line(text) for text in wrapped(wording.resumed_sentence(report), width)]
     lines += _expired_lines(results, width)
     lines += _case_lines(results, width, verbose=verbose)
+    lines += _parity_lines(results, width)
     shown = [
         row
         for row in rows(results, report.annotations)
@@ -226,6 +237,16 @@ def _case_lines(results: Sequence[CaseResult], width: int, *, verbose: bool) -> 
     if len(listed) < len(results):
         lines += [Line(text) for text in wrapped(f"{len(results) - len(listed)} more unchanged (-v lists them)", width)]
     return lines
+
+
+def _parity_lines(results: Sequence[CaseResult], width: int) -> list[Line]:
+    """A sentence for every arm that was held against its reference."""
+    return [
+        Line(text, Standing(result.parity.outcome).colour)
+        for result in results
+        if result.parity is not None
+        for text in wrapped(parity_text.sentence(result), width)
+    ]
 
 
 def _numbers(result: CaseResult) -> tuple[str, ...]:

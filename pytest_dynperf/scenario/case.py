@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ class Case:
 
     ``axes`` holds the values that differ within the scenario, by dotted key. ``overrides`` are the ``--dynperf-set`` texts in force.
     ``directory`` is what relative files of the scenario are relative to; it stands in no file of ours. ``fault`` is injected into every
-    run, between its first and its last measured request.
+    run, between its first and its last measured request. ``skip``: why this platform cannot answer the question; the case is then skipped,
+    and never measured. ``arm`` is the side of an on/off question that this case is; its id ends in the name. ``reference`` is the arm that
+    its answers are held against, and ``noise`` that one once more: what an arm is worth is only known where both were measured.
     """
 
     suite: str
@@ -32,8 +34,17 @@ class Case:
     overrides: tuple[str, ...] = ()
     directory: str = "."
     fault: Fault | None = None
+    skip: str | None = None
+    arm: str | None = None
+    reference: Case | None = field(default=None, compare=False, repr=False)
+    noise: Case | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """``suite/case_id``: unique within a session."""
         return f"{self.suite}/{self.case_id}"
+
+    @property
+    def point(self) -> str:
+        """What all arms of one point of the axes have in common: the name without the arm; without arms the name."""
+        return self.name if self.arm is None else self.name.removesuffix(f"-{self.arm}")

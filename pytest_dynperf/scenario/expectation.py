@@ -1,4 +1,4 @@
-"""What a case promises: which cells are judged, and how much change its gate is built to find."""
+"""What a case promises: which cells are judged, how much change its gate is built to find, and what its arms must agree in."""
 
 from __future__ import annotations
 
@@ -27,9 +27,35 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Answers that every arm must have in common with the arm ``reference``; ``None``: arms are not held against each other.
+
+    ``noise`` is an arm that is the reference once more: what those two differ in is no effect of anything. ``limit`` (of all items) and
+    ``subject_limit`` (of a subject) are the largest loss, as shares: .01 is a point. ``fixed``: a difference beyond them, in either
+    direction, is a regression, and one within them a pass, whatever chance may do. ``max_unreadable`` is the share of either arm's answers
+    that may hold nothing to grade. ``texts``: the same prompt must give the same text.
+    """
+
+    reference: str | None = None
+    noise: str | None = None
+    limit: float = 0.01
+    subject_limit: float = 0.05
+    fixed: bool = False
+    max_unreadable: float = 0.01
+    texts: bool = False
+
+    def judges(self, arm: str | None) -> bool:
+        """Whether ``arm`` is held against the reference."""
+        return self.reference is not None and arm is not None and arm not in {self.reference, self.noise}
+
+
+NO_PARITY = Parity()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """Gates in the order of the scenario, what a good request must meet (``objectives``: goodput counts by them), and the bounds inside
-    which a run may be judged at all (see ``measurement.validity``).
+    """Gates in the order of the scenario, what a good request must meet (``objectives``: goodput counts by them), the bounds inside which a
+    run may be judged at all (see ``measurement.validity``), and what arms must agree in.
     """
 
     gates: tuple[Gate, ...]
@@ -41,3 +67,4 @@ class Expectation:
     max_late_share: float = 0.01
     min_rate_share: float = 0.95
     objectives: Objectives = NOTHING_STATED
+    parity: Parity = NO_PARITY

@@ -26,7 +26,7 @@ from pytest_dynperf.scenario.topology import (
     SPECULATION_METHODS,
     Topology,
 )
-from pytest_dynperf.scenario.traffic import PROCESSES, WORKLOADS, Traffic
+from pytest_dynperf.scenario.traffic import CACHES, PROCESSES, WORKLOADS, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +43,7 @@ _POSITIVE = _Bound("greater than 0", lambda value: value > 0)
 _AT_LEAST_0 = _Bound("of at least 0", lambda value: value >= 0)
 _AT_LEAST_1 = _Bound("of at least 1", lambda value: value >= 1)
 _SHARE = _Bound("from 0 to below 1", lambda value: 0 <= value < 1)
+_PART = _Bound("above 0 and below 1", lambda value: 0 < value < 1)
 _ROLES = ("worker", "prefill", "decode", "encode")
 _BOUNDS = {
     "topology.block_size": _AT_LEAST_1,
@@ -78,10 +79,13 @@ _BOUNDS = {
                 "max_osl",
                 "turns",
                 "image_count",
+                "limit",
             )
         ),
         _AT_LEAST_1,
     ),
+    "traffic.workload.shots": _AT_LEAST_0,
+    "traffic.temperature": _AT_LEAST_0,
     "traffic.request_timeout_s": _POSITIVE,
     "traffic.inter_token_timeout_s": _POSITIVE,
     "traffic.max_failures_in_a_row": _AT_LEAST_1,
@@ -97,6 +101,8 @@ _BOUNDS = {
         (f"expect.objectives.{name}_s" for name in ("time_to_first_token", "inter_token_latency", "request_latency", "effective_latency")),
         _POSITIVE,
     ),
+    **dict.fromkeys(("expect.parity.limit", "expect.parity.subject_limit"), _PART),
+    "expect.parity.max_unreadable": _SHARE,
     **{f"topology.{role}.count": _AT_LEAST_1 for role in ("worker", "prefill", "decode")},
     "topology.encode.count": _AT_LEAST_0,
     **{f"topology.{role}.gpus": _AT_LEAST_0 for role in _ROLES},
@@ -122,6 +128,7 @@ _CHOICES = {
     "topology.speculation.method": SPECULATION_METHODS,
     "traffic.arrival.process": PROCESSES,
     "traffic.workload.kind": WORKLOADS,
+    "traffic.cache": CACHES,
     "fault.inject": FAULTS,
 }
 _LARGEST = 1e15

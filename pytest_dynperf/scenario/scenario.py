@@ -28,10 +28,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """``suite`` is the name of the folder that holds ``file``. ``platforms`` has what differs per platform, by platform name."""
+    """``suite`` is the name of the folder that holds ``file``. ``platforms`` has what differs per platform, by platform name; ``skips`` why
+    one cannot answer the question. ``arms`` are the sides of an on/off question, in their order, and ``platform_arms`` what differs in them
+    per platform.
+    """
 
     suite: str
     file: str
     question: str
     layer: Layer
     platforms: Mapping[str, Layer] = field(default_factory=dict)
+    skips: Mapping[str, str] = field(default_factory=dict)
+    arms: Mapping[str, Layer] = field(default_factory=dict)
+    platform_arms: Mapping[str, Mapping[str, Layer]] = field(default_factory=dict)

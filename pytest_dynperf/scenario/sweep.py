@@ -1,7 +1,7 @@
 """From a scenario on a platform to its cases. Pure: files and environment variables arrive as arguments.
 
-Later wins: scenario < platform file < the scenario's ``[platform.NAME]`` < environment variables of axes < overrides. A single value for
-what an earlier layer made an axis narrows the axis to that value.
+Later wins: scenario < platform file < the scenario's ``[platform.NAME]`` < environment variables of axes < the arm < overrides. A single
+value for what an earlier layer made an axis narrows the axis to that value.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_dynperf.errors import ScenarioError
+from pytest_dynperf.scenario.arms import AXIS, Arm, arms_of, override_arms, reject_flaws, related
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import NOTHING, Fault
@@ -21,7 +22,7 @@ from pytest_dynperf.scenario.keys import KEYS, Value, read_list
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.override import apply_override, parse_override
 from pytest_dynperf.scenario.topology import Topology
-from pytest_dynperf.scenario.traffic import Traffic, flaw
+from pytest_dynperf.scenario.traffic import Traffic, cache_flaw, flaw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,9 @@ _Built = TypeVar("_Built", Topology, Traffic, Expectation, Fault)
 
 @dataclass(slots=True, kw_only=True)
 class _Merged:
+    scenario: Scenario
+    platform: Platform
+    overrides: tuple[str, ...]
     values: dict[str, Value] = field(default_factory=dict)
     axes: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -55,13 +59,15 @@ class _Merged:
 def expand(
     scenario: Scenario, platform: Platform, *, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> tuple[Case, ...]:
-    """Every combination of the axes, in declared order, then grouped so that cases of one deployment follow each other.
+    """Every combination of the axes, in declared order, with every arm, then grouped so that cases of one deployment follow each other.
 
-    Case ids are ``MODE-islN-oslN-LOAD`` (``c64``, ``poisson-10``), ``-NAMEVALUE`` for each further axis, and the fault (``-kill-worker``).
+    Case ids are ``MODE-islN-oslN-LOAD`` (``c64``, ``poisson-10``), ``-NAMEVALUE`` for each further axis, the fault (``-kill-worker``), and
+    the arm (``-warm``).
 
-    :raises ScenarioError: bad override or environment variable, a required key that nothing sets, no decisive gate, equal case ids.
+    :raises ScenarioError: bad override or environment variable, a required key that nothing sets, no decisive gate, equal case ids, arms
+        that say nothing about each other.
     """
-    merged = _Merged()
+    merged = _Merged(scenario=scenario, platform=platform, overrides=tuple(overrides))
     for layer in (scenario.layer, read_layer(platform.defaults, file=platform.file), scenario.platforms.get(platform.name)):
         if layer is not None:
             _merge(merged, layer)
@@ -69,12 +75,18 @@ def expand(
         if environ is not None and variable in environ:
             merged.axes[name] = read_list(KEYS[name], environ[variable], where=f"environment variable {variable}={environ[variable]!r}")
             merged.values.pop(name, None)
+    arms = arms_of(scenario, platform.name)
     for option in overrides:
-        apply_override(parse_override(option), merged.values, merged.axes)
-    _require(scenario, platform, merged)
+        override = parse_override(option)
+        if override_arms(override, arms):
+            apply_override(override, merged.values, merged.axes)
+    reject_flaws(scenario, arms, merged.values, merged.axes)
+    for arm in arms.values() or [Arm()]:
+        _require(merged, arm)
     cases = [
-        _case(scenario, platform, merged, dict(zip(merged.axes, combination, strict=True)), tuple(overrides))
+        case
         for combination in itertools.product(*merged.axes.values())
+        for case in _cases(merged, dict(zip(merged.axes, combination, strict=True)), arms)
     ]
     _reject_equal_ids(scenario, cases)
     first_seen: dict[str, int] = {}
@@ -96,28 +108,46 @@ def _merge(merged: _Merged, layer: Layer) -> None:
     merged.gates = layer.gates or merged.gates
 
 
-def _require(scenario: Scenario, platform: Platform, merged: _Merged) -> None:
+def _require(merged: _Merged, arm: Arm) -> None:
+    file = merged.scenario.file
     for key in KEYS.values():
-        if key.required and key.name not in merged.values and key.name not in merged.axes:
-            msg = f"{scenario.file}: {key.name} is missing: neither this file nor {platform.file} sets it; allowed is {key.allowed}"
+        if key.required and not any(key.name in stated for stated in (merged.values, merged.axes, arm.values)):
+            msg = f"{file}: {key.name} is missing: neither this file nor {merged.platform.file} sets it; allowed is {key.allowed}"
             raise ScenarioError(msg)
-    if not any(gate.decisive for gate in merged.gates):
-        msg = f"{scenario.file}: expect.gate: no gate is decisive, so no case could ever fail; add one [[expect.gate]]"
+    if not any(gate.decisive for gate in arm.gates or merged.gates):
+        msg = f"{file}: expect.gate: no gate is decisive, so no case could ever fail; add one [[expect.gate]]"
         raise ScenarioError(msg)
 
 
-def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mapping[str, Value], overrides: tuple[str, ...]) -> Case:
-    values = merged.values | dict(point)
+def _cases(merged: _Merged, point: Mapping[str, Value], arms: Mapping[str, Arm]) -> list[Case]:
+    """The case of one point, or those of its arms."""
+    if not arms:
+        return [_case(merged, point)]
+    cases = [_case(merged, point, name, arm) for name, arm in arms.items()]
+    try:
+        return related(cases)
+    except ScenarioError as error:
+        msg = f"{merged.scenario.file}, with {merged.platform.file}: {error}"
+        raise ScenarioError(msg) from None
+
+
+def _case(merged: _Merged, point: Mapping[str, Value], name: str | None = None, arm: Arm | None = None) -> Case:
+    scenario, platform = merged.scenario, merged.platform
+    arm = arm or Arm()
+    values = merged.values | dict(point) | arm.values
     topology = _built(Topology, "topology", values)
     traffic = _built(Traffic, "traffic", values)
     fault = _built(Fault, "fault", values)
-    if (problem := flaw(traffic) or fault_flaw(fault, topology)) is not None:
-        msg = f"{scenario.file}, with {platform.file}: {problem}"
+    if (problem := flaw(traffic) or fault_flaw(fault, topology) or cache_flaw(traffic, topology)) is not None:
+        where = f"{scenario.file}, with {platform.file}" + ("" if name is None else f", in the arm {name!r}")
+        msg = f"{where}: {problem}"
         raise ScenarioError(msg)
     parts = [topology.mode, f"isl{traffic.isl}", f"osl{traffic.osl}", traffic.load_name]
-    parts += [name.rsplit(".", 1)[-1] + _slug(value) for name, value in point.items() if name not in _ALWAYS_IN_ID]
+    parts += [key.rsplit(".", 1)[-1] + _slug(value) for key, value in point.items() if key not in _ALWAYS_IN_ID]
     if fault.inject != NOTHING:
         parts.append(fault.name)
+    if name is not None:
+        parts.append(name)
     return Case(
         suite=scenario.suite,
         case_id="-".join(parts),
@@ -125,11 +155,13 @@ def _case(scenario: Scenario, platform: Platform, merged: _Merged, point: Mappin
         platform=platform.name,
         topology=topology,
         traffic=traffic,
-        expectation=_built(Expectation, "expect", values, gates=merged.gates),
-        axes=tuple((name, _text(value)) for name, value in point.items()),
-        overrides=overrides,
+        expectation=_built(Expectation, "expect", values, gates=arm.gates or merged.gates),
+        axes=(*((key, _text(value)) for key, value in point.items()), *(((AXIS, name),) if name is not None else ())),
+        overrides=merged.overrides,
         directory=str(PurePath(scenario.file).parent),
         fault=None if fault.inject == NOTHING else fault,
+        skip=scenario.skips.get(platform.name) or scenario.skips.get(f"{platform.name}.arms.{name}"),
+        arm=name,
     )
 
 

@@ -6,19 +6,28 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError, nearest
+from pytest_dynperf.scenario.arms import ARMS, read_arms, reject_strangers
 from pytest_dynperf.scenario.layer import LAYER_TABLES, read_layer, reject_unknown, table_at
 from pytest_dynperf.scenario.platform import LAUNCHERS, Platform
 from pytest_dynperf.scenario.platform_files import platform_names
 from pytest_dynperf.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
+
+    from pytest_dynperf.scenario.scenario import Layer
+
+    _Arms: TypeAlias = dict[str, Layer]
 
 SCHEMA = 1
 """The schema of scenario.toml and of platform files that this version reads."""
 
-_SCENARIO_KEYS = ("schema", "question", *LAYER_TABLES, "platform")
+SKIP = "skip"
+"""In ``[platform.NAME]``: why the suite's question cannot be answered there. Its cases are collected, and skipped with this reason."""
+
+_SCENARIO_KEYS = ("schema", "question", *LAYER_TABLES, ARMS, "platform")
 _PLATFORM_TYPES: dict[str, tuple[type, str]] = {
     "name": (str, "the file's name without .toml"),
     "summary": (str, "a text that is not empty"),
@@ -48,16 +57,60 @@ def load_scenario(path: Path) -> Scenario:
         if name not in known:
             msg = f"{path}: platform.{name}: there is no platform {name!r}{nearest(name, known)}; known: {', '.join(known)}"
             raise ScenarioError(msg)
+    arms, platform_arms = _arms(tables, per_platform, file=str(path))
     return Scenario(
         suite=path.resolve().parent.name,
         file=str(path),
         question=question.strip(),
         layer=read_layer({name: tables[name] for name in LAYER_TABLES if name in tables}, file=str(path)),
         platforms={
-            name: read_layer(table_at(found, where=f"{path}: platform.{name}"), file=str(path), prefix=f"platform.{name}.")
+            name: read_layer(_layer_of(found, where=f"{path}: platform.{name}"), file=str(path), prefix=f"platform.{name}.")
             for name, found in per_platform.items()
         },
+        skips=dict(_skips(per_platform, where=f"{path}: platform")),
+        arms=arms,
+        platform_arms=platform_arms,
     )
+
+
+def _layer_of(found: object, *, where: str) -> Mapping[str, object]:
+    return {name: value for name, value in table_at(found, where=where).items() if name not in (SKIP, ARMS)}
+
+
+def _arms(tables: Mapping[str, object], per_platform: Mapping[str, object], *, file: str) -> tuple[_Arms, dict[str, _Arms]]:
+    """The arms, and what is different in them on which platform."""
+    arms = read_arms(tables.get(ARMS, {}), file=file)
+    on_platforms = {
+        name: read_arms(_unskipped(table[ARMS], where=f"{file}: platform.{name}.{ARMS}"), file=file, prefix=f"platform.{name}.")
+        for name, found in per_platform.items()
+        if ARMS in (table := table_at(found, where=f"{file}: platform.{name}"))
+    }
+    reject_strangers(arms, on_platforms, file=file)
+    return arms, on_platforms
+
+
+def _unskipped(arms: object, *, where: str) -> Mapping[str, object]:
+    """The arms of a platform without the reasons why one cannot be had there."""
+    tables = {name: table_at(table, where=f"{where}.{name}") for name, table in table_at(arms, where=where).items()}
+    return {name: {key: value for key, value in table.items() if key != SKIP} for name, table in tables.items()}
+
+
+def _skips(per_platform: Mapping[str, object], *, where: str) -> Iterator[tuple[str, str]]:
+    """``h100``, or for one arm ``h100.arms.warm``, and the reason."""
+    tables = {name: table_at(found, where=f"{where}.{name}") for name, found in per_platform.items()}
+    tables |= {
+        f"{name}.{ARMS}.{arm}": table_at(found, where=f"{where}.{name}.{ARMS}.{arm}")
+        for name, table in tables.items()
+        for arm, found in table_at(table.get(ARMS, {}), where=f"{where}.{name}.{ARMS}").items()
+    }
+    for name, table in tables.items():
+        if SKIP not in table:
+            continue
+        reason = table[SKIP]
+        if not isinstance(reason, str) or not reason.strip():
+            msg = f"{where}.{name}.{SKIP}: found {reason!r}, allowed is why this platform cannot answer the question, as a text"
+            raise ScenarioError(msg)
+        yield name, " ".join(reason.split())
 
 
 def load_platform(path: Path) -> Platform:

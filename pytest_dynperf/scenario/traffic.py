@@ -6,11 +6,21 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_dynperf.scenario.topology import Topology
 
 PROCESSES = ("concurrency", "constant", "poisson", "gamma", "sinusoidal", "trace")
 """Arrival processes. ``concurrency`` is the closed loop, all others are open."""
 
-WORKLOADS = ("synthetic", "shared-prefix", "trace", "conversation", "images")
+WORKLOADS = ("synthetic", "shared-prefix", "trace", "conversation", "images", "prompts", "mmlu", "fact-table")
+
+ITEM_KINDS = frozenset({"mmlu", "fact-table"})
+"""Workloads of questions with known answers, each of which is asked once in a run."""
+
+CACHES = ("as-is", "cold", "warm", "disk")
+"""What the caches hold when a measured run begins; ``as-is``: whatever they happen to hold."""
 
 OPEN_LOOP_S = 30.0
 """An open loop that does not say how many requests it measures lasts so long."""
@@ -58,7 +68,11 @@ class Workload:
     ``shared-prefix``: the first ``prefix_ratio`` of each prompt is one of ``prefix_count`` shared texts.
     ``trace``: ``file`` is a mooncake JSONL; block hashes of ``block_size`` tokens become real shared prefixes. ``conversation``: ``turns``
     per conversation, ``turn_delay_s`` between the end of an answer and the next turn; with ``file``, the sessions and delays of a trace.
-    ``images``: ``image_count`` pictures per request from the directory ``file``.
+    ``images``: ``image_count`` pictures per request from the directory ``file``. ``prompts``: those of the JSON lines in ``file``, word for
+    word and in their order, over and over. ``mmlu``: each question of a set in the schema of ``cais/mmlu`` once, from the directory
+    ``file``, or from the Hugging Face hub's cache without one, behind ``shots`` examples; ``fact-table``: 512 questions about facts that
+    stand in their prompts, made by code. Of both, at most ``limit`` questions of each subject, and of ``subjects`` alone where some are
+    named.
     The multipliers and the bounds of length are those of Dynamo's trace synthesizer; they apply to traces.
     """
 
@@ -79,6 +93,9 @@ class Workload:
     turns: int = 1
     turn_delay_s: float = 0.0
     image_count: int = 1
+    shots: int = 5
+    limit: int | None = None
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +106,12 @@ class Traffic:
     closed loop, and in an open one what arrives in 30 s, at least 30. ``warmup_requests`` of ``None`` means max(2, concurrency), in an open
     loop one second of the rate, at least 2 (none for a trace). ``max_failures_in_a_row`` ends a run of a server that is down; ``None``
     means max(20, 2 x concurrency), in an open loop max(20, two seconds of the rate). ``runs`` is R, the number of statistical units of a
-    session.
+    session. ``temperature`` of ``None`` leaves sampling to the server; 0 is greedy.
+
+    ``keep_text``: request records keep the text of every answer; without it, only those of questions with a known answer.
+
+    ``cache``: what holds when a measured run begins. ``as-is``: nothing is done. ``cold``: device and host tiers have been emptied.
+    ``warm``: the run's own requests have been asked once, unmeasured. ``disk``: asked once, and device and host tiers emptied then.
     """
 
     isl: int
@@ -101,6 +123,9 @@ class Traffic:
     warmup_requests: int | None = None
     runs: int = 3
     ignore_eos: bool = True
+    temperature: float | None = None
+    cache: str = "as-is"
+    keep_text: bool = False
     request_timeout_s: float = 120.0
     inter_token_timeout_s: float = 30.0
     max_failures_in_a_row: int | None = None
@@ -148,14 +173,27 @@ class Traffic:
     def workload_hash(self) -> str:
         """Digest of what is asked; how often it is repeated (``runs``), the deadlines and when to give up do not belong to it."""
         facts = asdict(self) | {"requests": self.request_count, "warmup_requests": self.warmup_count}
-        for name in ("runs", "request_timeout_s", "inter_token_timeout_s", "max_failures_in_a_row"):
+        for name in ("runs", "keep_text", "request_timeout_s", "inter_token_timeout_s", "max_failures_in_a_row"):
             del facts[name]
+        if self.workload.kind not in ITEM_KINDS:
+            facts["workload"] = {name: value for name, value in facts["workload"].items() if name not in {"shots", "limit", "subjects"}}
+        if self.temperature is None:
+            del facts["temperature"]  # what was asked before there was this key is still the same
+        if self.cache == "as-is":
+            del facts["cache"]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def flaw(traffic: Traffic) -> str | None:
     """What no single key shows: the first combination of keys that has no meaning, and what to do; ``None`` if none."""
     return _arrival_flaw(traffic) or _workload_flaw(traffic)
+
+
+def cache_flaw(traffic: Traffic, topology: Topology) -> str | None:
+    """What ``traffic.cache`` asks of caches that ``topology`` does not have; ``None`` if nothing."""
+    if traffic.cache == "disk" and topology.kv_cache.disk_gib is None:
+        return "traffic.cache = 'disk' has the tier on disk serve, and there is none: set topology.kv_cache.disk_gib and a connector"
+    return None
 
 
 def _arrival_flaw(traffic: Traffic) -> str | None:
@@ -192,9 +230,26 @@ def _sine_flaw(arrival: Arrival) -> str | None:
     return None
 
 
+def _items_flaw(traffic: Traffic) -> str | None:
+    kind = traffic.workload.kind
+    if kind == "fact-table" and traffic.workload.file is not None:
+        return "traffic.workload.file has no meaning with traffic.workload.kind = 'fact-table', which is made by code: remove it"
+    if not traffic.arrival.closed or traffic.arrival.ramp_s:
+        return f"traffic.workload.kind = {kind!r} is asked in a closed loop without a ramp: set traffic.arrival.process = 'concurrency'"
+    if traffic.ignore_eos:
+        return f"traffic.ignore_eos is true: traffic.workload.kind = {kind!r} needs answers that end by themselves, set it to false"
+    if traffic.temperature is None:
+        return f"traffic.temperature is missing: with traffic.workload.kind = {kind!r} say how answers are drawn, 0 is greedy"
+    if traffic.requests is None:
+        return f"traffic.requests is missing: traffic.workload.kind = {kind!r} asks each question once, say how many (fact-table has 512)"
+    return None
+
+
 def _workload_flaw(traffic: Traffic) -> str | None:
     workload = traffic.workload
-    if workload.kind in {"trace", "images"} and workload.file is None:
+    if workload.kind in ITEM_KINDS:
+        return _items_flaw(traffic)
+    if workload.kind in {"trace", "images", "prompts"} and workload.file is None:
         return f"traffic.workload.file is missing: traffic.workload.kind = {workload.kind!r} reads one"
     if traffic.arrival.process == "trace" and workload.kind not in {"trace", "conversation"}:
         return f"traffic.arrival.process = 'trace' takes its times from a trace; traffic.workload.kind = {workload.kind!r} has none"

@@ -10,87 +10,49 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.accelerator.nvml import list_gpus
-from pytest_dynperf.deployment.inspection import commit_facts
-from pytest_dynperf.environment import Environment
 from pytest_dynperf.errors import DynperfError
-from pytest_dynperf.fault.injection import injected
-from pytest_dynperf.load.run import default_processes, run_load
-from pytest_dynperf.measurement.gpu_validity import gpu_notes
 from pytest_dynperf.measurement.measurement import Measurement
-from pytest_dynperf.measurement.run import summarise
-from pytest_dynperf.measurement.server_count import disagreement
-from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.quantity import Absent
-from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.control import control_of, parse_control
-from pytest_dynperf.session.deadline import CaseDeadline
-from pytest_dynperf.session.deployments import with_gpu_count
 from pytest_dynperf.session.duet import OpenDuet, close, measure_pairs
+from pytest_dynperf.session.environments import environment_of
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
 from pytest_dynperf.session.layout import cost_of, layout_of
+from pytest_dynperf.session.one_run import absent_witnesses, one_run
 from pytest_dynperf.session.plan import START_S
-from pytest_dynperf.session.prompts import prompt_source
 from pytest_dynperf.session.redaction import without_secrets
-from pytest_dynperf.session.workload_file import workload_facts
-from pytest_dynperf.telemetry.host import grown, host_counters, stolen_note
-from pytest_dynperf.telemetry.sampler import sampled
+from pytest_dynperf.session.shared import Conduct
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.duet import confirm_by_duet
 from pytest_dynperf.verdict.judge import invalid
 from pytest_dynperf.verdict.sequential import LOOKS, Possible, Step, next_step
-from pytest_dynperf.workload.seed import stream_seed
-from pytest_dynperf.workload.stream import requests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from pytest_dynperf.deployment.running import Deployment
-    from pytest_dynperf.endpoint import Endpoint
-    from pytest_dynperf.load.run import Progress
     from pytest_dynperf.measurement.measurement import Run
-    from pytest_dynperf.observation.recording import Recording
-    from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.control import Control, ControlArm
-    from pytest_dynperf.session.deployments import Deployments
     from pytest_dynperf.session.duet import PairRun
-    from pytest_dynperf.session.plan import Settings
     from pytest_dynperf.verdict.verdict import Verdict
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
-    """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
-    for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for, ``deadline`` that of the
-    case. ``temporary`` is the session's directory for files that nobody keeps, made when it is needed.
-    """
-
-    settings: Settings
-    run_directory: RunDirectory
-    deployments: Deployments
-    progress: Callable[[Case, int, int, Progress, str], None]
-    budget: Budget = field(default_factory=Budget)
-    deadline: CaseDeadline = field(default_factory=CaseDeadline)
-    temporary: Path | None = None
+__all__ = ["Conduct", "absent_witnesses", "check", "failed_deployment", "in_time", "measure", "one_run"]
 
 
-def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
+def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = "") -> Measured:
     """R valid runs of ``case``; an invalid run is repeated once, a second invalid one ends the measurement.
 
-    ``fresh`` starts a new deployment first, so that the runs share no state with earlier ones.
+    ``fresh`` starts a new deployment first, so that the runs share no state with earlier ones. ``prefix`` stands before the names of the
+    runs, which ask for the same as those without one.
 
     :raises DynperfError: when the deployment cannot be had or requests cannot be made.
     """
     deployments = conduct.deployments
-    deployment = deployments.restart(case.topology) if fresh else deployments.get(case.topology)
-    environment = environment_of(case, deployment, conduct)
+    deployment = _deployed(case, conduct, fresh=fresh)
+    environment = environment_of(case, deployment, conduct.settings, conduct.deployments)
     runs: list[Run] = []
     discarded: list[Run] = []
     names: list[str] = []
@@ -98,10 +60,10 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     while len(runs) < case.traffic.runs and not problems:
         number = len(runs) + 1
         deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
-        name = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
-        names.append(name)
+        prompts = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
+        names.append(name := prefix + prompts)
         conduct.deadline.now(f"in run {number} of {case.traffic.runs}{' of the fresh session' if fresh else ''}")
-        run = one_run(case, conduct, deployment, name=name, number=number)
+        run = one_run(case, conduct, deployment, name=name, number=number, prompts=prompts)
         if not run.problems:
             runs.append(run)
             continue
@@ -120,94 +82,16 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False) -> Measured:
     )
 
 
-def environment_of(case: Case, deployment: Deployment, conduct: Conduct) -> Environment:
-    """What is known of a deployment on which ``case`` is measured, without secrets."""
-    settings, gpus = conduct.settings, conduct.deployments.gpus_of(deployment)
-    gpu_key, gpu_facts = ({}, {}) if gpus is None else (gpus.key(), gpus.provenance())
-    environment = Environment(
-        platform=case.platform,
-        key={**deployment.key, **gpu_key, **workload_facts(case), **({"fault": case.fault.words} if case.fault else {})},
-        provenance={**deployment.provenance, **gpu_facts, **commit_facts(settings.rootdir), **_asked(case)},
-        may_be_baseline=not settings.attached or settings.environment_name is not None,
-    )
-    return without_secrets(environment, settings)
-
-
-def one_run(
-    case: Case,
-    conduct: Conduct,
-    deployment: Deployment,
-    *,
-    name: str,
-    number: int,
-    prompts: str = "",
-    source: Endpoint | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Run:
-    """Load, and the summary of what was seen. Prompts are new for every run, also for a repeated one; those of two runs are the same where
-    both name the same ``prompts`` and ``source``, the endpoint for whose tokenizer they are made. What warms no cache (lengths, arrival
-    times, which prefix comes when) is the same in run ``number`` of every case of the suite and of every session.
-    """
-    endpoint = with_gpu_count(deployment.endpoint, case.topology)
-    # No seed of the session in it: run 1 of tonight and run 1 of the baselines ask for the same amounts at the same times.
-    shape_seed = stream_seed(0, case.suite, str(number))
-    requests = requests_of(
-        case.traffic,
-        prompt_source(conduct.settings, source or endpoint, case.traffic.workload),
-        seed=stream_seed(conduct.settings.seed, case.name, prompts or name),
-        shape_seed=shape_seed,
-        root=Path(case.directory),
-    )
-    before = _counters(deployment)
-    told = progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, ""))
-    gpus = conduct.deployments.gpus_of(deployment)
-    with (
-        sampled(endpoint, gpus=None if gpus is None else gpus.watch(deployment)) as sampler,
-        injected(case.fault, deployment, instances=case.topology.worker_count) as injection,
-    ):
-        recording = run_load(
-            endpoint,
-            requests,
-            case.traffic,
-            run=name,
-            seed=shape_seed,
-            records_path=conduct.run_directory.records(case.suite, case.case_id, name),
-            processes=default_processes(case.traffic, os.cpu_count() or 1),
-            progress=injection.watching(told),
-            incident=conduct.deadline.watching(deployment.incident),
-            temporary=conduct.temporary,
-        )
-        series, notes = sampler.finish()
-    witness = {**grown(before, _counters(deployment)), **injection.witness}
-    if injection.broken is not None:
-        conduct.deployments.discard()
-    recording = replace(recording, series=(*series, *injection.series), witness=witness)
-    return _summary(case, recording, injection.problems, notes, gpu_count=endpoint.gpu_count)
-
-
-def _summary(case: Case, recording: Recording, problems: Sequence[str], notes: Sequence[str], *, gpu_count: int | None) -> Run:
-    recording = replace(recording, incidents=(*recording.incidents, *problems, *absent_witnesses(case, recording)))
-    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=gpu_count))
-    counts = disagreement(recording)
-    return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness), *gpu_notes(recording)))
-
-
-def _counters(deployment: Deployment) -> dict[str, float]:
-    return {**deployment.witness(), **host_counters()}
-
-
-def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
-    """Why a plane that the topology names did not take part. A request over NATS is at least one message into the server."""
-    if case.fault is not None and case.fault.target == "nats":
-        return ()  # its counters began anew
-    if case.topology.planes != "nats" or recording.incidents or "nats.in_msgs" not in recording.witness:
-        return ()
-    messages, requests = recording.witness["nats.in_msgs"], len(recording.measured)
-    if messages >= requests:
-        return ()
-    return (
-        f"NATS took in {messages:.0f} messages while {requests} requests were answered: they did not go over NATS, although planes = nats",
-    )
+def _deployed(case: Case, conduct: Conduct, *, fresh: bool) -> Deployment:
+    """A new one also for an arm that would find what another arm has left in its caches, and for one that measures the reference anew."""
+    deployments = conduct.deployments
+    anew = fresh or (case.arm is not None and case.arm == case.expectation.parity.noise)
+    deployment = deployments.restart(case.topology) if anew else deployments.get(case.topology)
+    if case.arm is not None:
+        if not anew and case.traffic.cache == "as-is" and conduct.asked.get(case.point) is deployment:
+            deployment = deployments.restart(case.topology)
+        conduct.asked[case.point] = deployment
+    return deployment
 
 
 def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
@@ -264,7 +148,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         seed=settings.seed,
         deployments=conduct.deployments,
         run=lambda of, deployment, pair: _run_of_pair(of, deployment, pair, conduct),
-        environment_of=lambda of, deployment: environment_of(of, deployment, conduct),
+        environment_of=lambda of, deployment: environment_of(of, deployment, settings, conduct.deployments),
     )
 
     def decide(*, final: bool) -> Verdict:
@@ -349,16 +233,6 @@ def in_time(judged: Judged, case: Case, conduct: Conduct) -> Judged:
 def failed_deployment(error: DynperfError) -> Measured:
     """What stands in for a measurement where there was nothing to measure."""
     return Measured(measurement=Measurement(runs=(), problems=(str(error),)), environment=None, records=(), logs=())
-
-
-def _asked(case: Case) -> dict[str, str]:
-    """What was asked for by hand: it may be what is under test, so it explains and does not bind."""
-    arguments = {f"{name}.args": shlex.join(role.args) for name, role in case.topology.roles.items() if role.args}
-    if case.topology.router_args:
-        arguments["router.args"] = shlex.join(case.topology.router_args)
-    if case.overrides:
-        arguments["dynperf.set"] = "; ".join(case.overrides)
-    return arguments
 
 
 def _relative(conduct: Conduct, case: Case, name: str) -> str:

@@ -88,6 +88,8 @@ def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
         return f"{outcome.text}, never a baseline"
     if (why := result.environment.refused_as_baseline) is not None:
         return why
+    if result.verdict.parity is Outcome.REGRESSED:
+        return "its answers are not those of its reference arm, and no baseline changes that"
     if outcome is Outcome.REGRESSED:
         return None if accept_regression is not None else 'regressed: accept it with --accept-regression "reason"'
     if outcome not in ACCEPTABLE:

@@ -108,14 +108,15 @@ def estimate(case: Case, baselines: Path) -> Estimate:
 
 def case_limit_s(case: Case, settings: Settings) -> float | None:
     """How long ``case`` may take, everything included: what was asked for, or ten times what is expected if all that can happen happens (a
-    suspect is measured again, every deployment starts twice), and ten minutes; ``None`` without end.
+    suspect is measured again, every deployment starts twice, the reference arm is measured first), and ten minutes; ``None`` without end.
     """
     if settings.case_timeout_s is not None:
         return settings.case_timeout_s or None
     expected_s = estimate(case, settings.baselines).seconds
     start_s = START_S["attached"] if settings.attached else START_S["container"]
     pairs_s = 2 * LOOKS[-1] * expected_s / case.traffic.runs if settings.control else 0.0
-    return 600 + 10 * (2 * expected_s + pairs_s + 2 * start_s)
+    reference_s = estimate(case.reference, settings.baselines).seconds + start_s if case.reference is not None else 0.0
+    return 600 + 10 * (2 * expected_s + pairs_s + 2 * start_s + reference_s)
 
 
 def assumed_run_s(traffic: Traffic) -> float:
@@ -153,7 +154,7 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
     unknown = 0
     for key, cases in _by_deployment(plan.cases):
         topology = cases[0].topology
-        seconds = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
+        seconds = start_s = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
         lines.append(
             f"deployment {key}: {topology.engine}, {topology.shape}, model {settings.model or topology.model}, {topology.gpu_count} GPUs"
         )
@@ -161,12 +162,13 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
             expected = estimate(case, settings.baselines)
             unknown += not expected.known
             seconds += expected.seconds
-            lines.append(
-                f"  {case.name:<50} {case.traffic.runs} runs of {case.traffic.request_count} requests, "
-                f"about {_duration(expected.seconds)}{'' if expected.known else ' (assumed)'}"
-            )
-            start_s = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
-            lines += [f"    {line}" for line in _finds(case, settings, run_s=expected.seconds / case.traffic.runs, start_s=start_s)]
+            lines += _case_lines(case, expected, settings, start_s=start_s)
+            if case.reference is not None and case.reference not in plan.cases:
+                first = estimate(case.reference, settings.baselines)
+                seconds += first.seconds + start_s
+                lines.append(
+                    f"    first, where nothing has measured it: {case.reference.case_id}, about {_duration(first.seconds + start_s)}"
+                )
         total_s += seconds
         gpu_s += seconds * topology.gpu_count
     lines.append(
@@ -186,6 +188,17 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
             f"and {ASSUMED_S_PER_INPUT_TOKEN * 1e3:g} ms an input token"
         )
     return lines
+
+
+def _case_lines(case: Case, expected: Estimate, settings: Settings, *, start_s: float) -> list[str]:
+    traffic = case.traffic
+    return [
+        (
+            f"  {case.name:<50} {traffic.runs} runs of {traffic.request_count} requests, "
+            f"about {_duration(expected.seconds)}{'' if expected.known else ' (assumed)'}"
+        ),
+        *(f"    {line}" for line in _finds(case, settings, run_s=expected.seconds / traffic.runs, start_s=start_s)),
+    ]
 
 
 def _finds(case: Case, settings: Settings, *, run_s: float, start_s: float) -> list[str]:

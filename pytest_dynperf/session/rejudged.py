@@ -18,6 +18,7 @@ from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
 from pytest_dynperf.errors import BaselineError, UsageError
 from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.session.collector import collector_paused
+from pytest_dynperf.session.parity_records import rejudged_parity
 from pytest_dynperf.verdict.annotate import annotate
 from pytest_dynperf.verdict.confirmation import confirm
 from pytest_dynperf.verdict.duet import confirm_by_duet
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import CaseResult, SessionReport
     from pytest_dynperf.scenario.expectation import Expectation, Gate
     from pytest_dynperf.session.session_files import SessionFile
+    from pytest_dynperf.verdict.arm_parity import ArmParity
     from pytest_dynperf.verdict.verdict import CellVerdict, Verdict
 
 WITHHELD = "the file holds no values of an invalid case: its recorded verdict stands"
@@ -119,6 +121,9 @@ def _rejudge(session: SessionFile, question: Question) -> Rejudged:
         else:
             verdict, documents = answer
             asked = _with(asked, verdict.under(*_untold(result, verdict)), documents)
+            with_answers, parity, note = rejudged_parity(asked, asked.verdict, session.file.parent)
+            asked = replace(asked, verdict=with_answers, parity=parity)
+            notes += [note] if note is not None else []
         results.append(replace(asked, verdict=waive(asked.verdict, case_name=result.case.name, waivers=waivers, today=today)))
     annotations = annotate([(result.case.name, result.verdict) for result in results])
     return Rejudged(
@@ -267,12 +272,34 @@ def differences_of(recorded: CaseResult, now: CaseResult, *, outcomes_only: bool
         for name, ours, theirs in (("outcome", before.outcome, after.outcome), ("means", before.means, after.means))
         if ours is not theirs
     ]
+    found += _of_parity(case, recorded.parity, now.parity)
     cells, cells_now = ({cell.cell: cell for cell in verdict.cells} for verdict in (before, after))
     for cell in dict.fromkeys((*cells, *cells_now)):
         if not outcomes_only or (cell in cells and cell in cells_now):
             names = _COMPARED[:1] if outcomes_only else _COMPARED
             found += _of_cell(case, cell, cells.get(cell), cells_now.get(cell), names)
     return tuple(found)
+
+
+def _of_parity(case: str, before: ArmParity | None, after: ArmParity | None) -> list[Difference]:
+    """The first that differs of what the arms were found to differ in."""
+    texts = [_parity_facts(parity) for parity in (before, after)]
+    return [
+        Difference(case=case, cell=None, name=f"parity {name}", recorded=_text(ours), now=_text(texts[1].get(name)))
+        for name, ours in texts[0].items()
+        if not _equal(ours, texts[1].get(name))
+    ][:1]
+
+
+def _parity_facts(parity: ArmParity | None) -> dict[str, object]:
+    if parity is None:
+        return {"outcome": None}
+    facts: dict[str, object] = {"outcome": parity.outcome, "discordant items": parity.discordant_count}
+    if parity.accuracy is not None:
+        facts |= {name: getattr(parity.accuracy, name) for name in ("n", "losses", "gains", "loss", "upper_bound", "p_value", "n_needed")}
+    if parity.texts is not None:
+        facts |= {"texts": parity.texts.n, "texts that differ": parity.texts.differing}
+    return facts
 
 
 def _of_cell(case: str, cell: Cell, before: CellVerdict | None, after: CellVerdict | None, names: tuple[str, ...]) -> list[Difference]:

@@ -90,7 +90,7 @@ class Verdict:
     every decisive regression of the case and has not expired; ``expired`` are those of the case that have. ``circumstances`` are those of
     the reasons that no judge can find in the measurements: what was not measured, and why. ``compared_with`` names the baseline documents
     (``stamp-session id``, oldest first) that the first session was held against, or, where none was comparable, all that there were of the
-    case; ``None`` where that was not recorded.
+    case; ``None`` where that was not recorded. ``parity`` is the outcome of the arm against its reference arm, and part of ``outcome``.
     """
 
     outcome: Outcome
@@ -101,6 +101,7 @@ class Verdict:
     expired: tuple[Waiver, ...] = ()
     circumstances: tuple[str, ...] = ()
     compared_with: tuple[str, ...] | None = None
+    parity: Outcome | None = None
 
     def under(self, *circumstances: str | None) -> Verdict:
         """With circumstances of the measurement, which are reasons too; ``None`` is none."""

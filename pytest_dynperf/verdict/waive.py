@@ -23,7 +23,8 @@ def waive(verdict: Verdict, *, case_name: str, waivers: Iterable[Waiver], today:
     """``verdict`` with ``waiver`` and ``expired`` set; ``case_name`` is ``suite/case_id``.
 
     ``waiver`` is set where the case regressed and every decisive cell that did is covered by a waiver that has not expired (of several, the
-    one that expires first). Where a decisive cell is *invalid* it is not: what must not be judged cannot be lived with. ``expired`` are the
+    one that expires first). A lost parity is covered by one that names no metric. Where a decisive cell is *invalid* ``waiver`` is not set:
+    what must not be judged cannot be lived with. ``expired`` are the
     case's waivers whose day is over, whatever the outcome: each makes the case fail until somebody renews or removes it.
     """
     ours = [waiver for waiver in waivers if fnmatchcase(case_name, waiver.case)]
@@ -34,7 +35,9 @@ def waive(verdict: Verdict, *, case_name: str, waivers: Iterable[Waiver], today:
 
 def _covering(verdict: Verdict, valid: list[Waiver]) -> Waiver | None:
     decisive = [cell for cell in verdict.cells if cell.decisive]
-    regressed = [cell.cell for cell in decisive if cell.outcome is Outcome.REGRESSED]
+    regressed: list[Cell | None] = [cell.cell for cell in decisive if cell.outcome is Outcome.REGRESSED]
+    if verdict.parity is Outcome.REGRESSED:
+        regressed.append(None)
     if verdict.outcome is not Outcome.REGRESSED or not regressed or any(cell.outcome is Outcome.INVALID for cell in decisive):
         return None
     covering = [[waiver for waiver in valid if _covers(waiver, cell)] for cell in regressed]
@@ -43,5 +46,6 @@ def _covering(verdict: Verdict, valid: list[Waiver]) -> Waiver | None:
     return min((waiver for found in covering for waiver in found), key=lambda waiver: waiver.expires)
 
 
-def _covers(waiver: Waiver, cell: Cell) -> bool:
-    return waiver.metric is None or waiver.metric in (cell.metric, cell.metric.rsplit(".v", 1)[0])
+def _covers(waiver: Waiver, cell: Cell | None) -> bool:
+    """``None`` stands for the answers, which are no cell."""
+    return waiver.metric is None or (cell is not None and waiver.metric in (cell.metric, cell.metric.rsplit(".v", 1)[0]))

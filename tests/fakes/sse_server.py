@@ -31,6 +31,7 @@ class Behaviour:
     itl_s: float = 0.0
     osl: int | None = None  # tokens to send; None: what max_tokens asks for
     delta: Literal["content", "reasoning_content", "tool_calls"] = "content"
+    word: str = "t"  # every token is this and its number
     role_chunk: bool = True  # first a chunk with the role alone, before the TTFT has passed
     usage: bool = True
     completion_tokens: int | None = None  # what usage says; None: the truth
@@ -282,7 +283,7 @@ class _Answer:
     def _delta(self, position: int) -> dict[str, object]:
         if self.behaviour.delta == "tool_calls":
             return {"tool_calls": [{"index": 0, "function": {"arguments": f"t{position}"}}]}
-        text = "x" * self.behaviour.huge_line_bytes if self.behaviour.huge_line_bytes and not position else f" t{position}"
+        text = "x" * self.behaviour.huge_line_bytes if self.behaviour.huge_line_bytes and not position else f" {self.behaviour.word}{position}"
         return {self.behaviour.delta: text}
 
     async def _last(self, tokens: int) -> None:

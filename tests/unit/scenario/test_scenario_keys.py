@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_dynperf.errors import ScenarioError
 from pytest_dynperf.metrics.objectives import Objectives
-from pytest_dynperf.scenario.expectation import Expectation
+from pytest_dynperf.scenario.expectation import Expectation, Parity
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.keys import KEYS, TABLES, accept, find_key, read, read_list
 from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
@@ -23,7 +23,7 @@ def test_every_field_is_a_key() -> None:
     roles = ("worker", "prefill", "decode", "encode")
     expected = {f"topology.{field.name}" for field in fields(Topology) if field.name not in roles}
     expected |= {f"topology.{role}.{field.name}" for role in roles for field in fields(Role)}
-    inner = {"traffic.arrival": Arrival, "traffic.workload": Workload, "expect.objectives": Objectives}
+    inner = {"traffic.arrival": Arrival, "traffic.workload": Workload, "expect.objectives": Objectives, "expect.parity": Parity}
     inner |= {"topology.images": Images, "topology.router": Router, "topology.kv_cache": KvCache, "topology.speculation": Speculation}
     expected |= {f"traffic.{field.name}" for field in fields(Traffic)}
     expected |= {f"fault.{field.name}" for field in fields(Fault)}

@@ -33,6 +33,10 @@ VALUES: Mapping[str, Value] = {
 }
 
 
+ELSEWHERE = ("traffic.concurrency", "expect.parity.")
+"""A closed loop has the one, a scenario with arms the other."""
+
+
 def scenario(
     values: Mapping[str, Value] | None = None,
     *,
@@ -234,7 +238,7 @@ def test_a_case_is_made_of_every_layer_value() -> None:
         "fault.inject": "pause decode",
     }
     kinds: dict[type, Value] = {tuple: ("--x",), str: "vllm", bool: False, int: 7, float: 0.5}
-    sample = {key.name: chosen.get(key.name, kinds[key.kind]) for key in KEYS.values() if key.name != "traffic.concurrency"}
+    sample = {key.name: chosen.get(key.name, kinds[key.kind]) for key in KEYS.values() if not key.name.startswith(ELSEWHERE)}
     subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=sample, gates=(GATE,)))
     (case,) = expand(subject, platform())
     assert case.fault is not None

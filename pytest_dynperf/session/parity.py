@@ -1,0 +1,127 @@
+"""Arms of one point held against their reference: it is measured where this session has not, and answers are read from the record files.
+
+::
+
+    [arms.off] ── records/…-off/run-1.jsonl ──┐
+                                              ├─▶ verdict.arm_parity ─▶ ArmParity ─▶ the verdict of …-warm
+    [arms.warm] ─ records/…-warm/run-1.jsonl ─┘
+
+Which of an arm's files count is written beside them (``arms/``), so that every process of the session finds them, and a session that goes
+on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UsageError
+from pytest_dynperf.run_directory import write_atomically
+from pytest_dynperf.session.conduct import measure
+from pytest_dynperf.session.parity_records import parity_of
+from pytest_dynperf.verdict.arm_parity import with_parity
+from pytest_dynperf.verdict.verdict import Outcome
+from pytest_dynperf.verdict.weigh import flaws
+
+if TYPE_CHECKING:
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.session.conduct import Conduct
+    from pytest_dynperf.session.judging import Judged, Measured
+    from pytest_dynperf.verdict.arm_parity import ArmParity
+
+SCHEMA = 1
+
+
+def ready_reference(case: Case, conduct: Conduct) -> None:
+    """The arm that ``case`` is held against has been measured in this session; where it has not, it is measured now: deselected, failed, or
+    still to come in another xdist worker, it must not be missing.
+
+    :raises DynperfError: when it cannot be measured, is invalid, or is the same server.
+    """
+    conduct.run_directory.arm(case.suite, case.case_id).unlink(missing_ok=True)  # measured again, by whoever runs tests twice
+    parity = case.expectation.parity
+    if not parity.judges(case.arm):
+        return
+    if (reference := case.reference) is None:
+        msg = f"{case.name} is to be held against the arm {parity.reference!r}, and nobody says what that is: set Case.reference"
+        raise UsageError(msg)
+    if conduct.settings.attached and case.topology != reference.topology:
+        msg = (
+            f"the arms {case.arm!r} and {reference.arm!r} differ in what is deployed, and --dynperf-endpoint asks the one server that "
+            "runs: both would be it. Measure without --dynperf-endpoint, or arms that differ in traffic.cache"
+        )
+        raise UsageError(msg)
+    if reference.skip is not None:
+        msg = f"nothing can be compared with the reference {reference.case_id}, which is not measured on {case.platform}: {reference.skip}"
+        raise UsageError(msg)
+    found = _noted(reference, conduct)
+    if found is None:
+        found = _measure_for(case, reference, conduct)
+    if isinstance(found, str):
+        msg = f"nothing can be compared with the reference arm {reference.case_id}: {found}"
+        raise DeploymentError(msg)
+
+
+def note_arm(case: Case, measured: Measured, conduct: Conduct) -> None:
+    """``case`` is an arm that has been measured: say which of its files may be read. An invalid one says nothing, and is measured again by
+    whoever needs it.
+
+    :raises RunDirectoryError: when it cannot be written.
+    """
+    if case.arm is not None and case.expectation.parity.reference is not None and not flaws(measured.measurement, case.expectation):
+        _note(case, _records(case, measured, conduct), None, conduct)
+
+
+def judged_with_parity(case: Case, judged: Judged, measured: Measured, conduct: Conduct) -> tuple[Judged, ArmParity | None]:
+    """The verdict of ``case`` with what its answers say beside those of the reference; of an invalid case no answer is compared."""
+    if not case.expectation.parity.judges(case.arm) or judged.verdict.outcome is Outcome.INVALID:
+        return judged, None
+    files = {"candidate": _records(case, measured, conduct)}
+    for role, arm in (("reference", case.reference), ("noise", case.noise)):
+        found = None if arm is None else _noted(arm, conduct)
+        if isinstance(found, tuple):
+            files[role] = found
+    parity = parity_of(case, files, conduct.run_directory.root)
+    return replace(judged, verdict=with_parity(judged.verdict, parity)), parity
+
+
+# ---- what was measured
+
+
+def _measure_for(case: Case, reference: Case, conduct: Conduct) -> tuple[str, ...] | str:
+    """The files of the reference, measured now; or why there are none, which the next arm is told at once."""
+    try:
+        measured = measure(reference, conduct, prefix=f"for-{case.arm}-")
+        found = flaws(measured.measurement, reference.expectation)
+    except (CaseTimeout, LeaseHeld):
+        raise  # of this case, and of this moment
+    except DynperfError as error:
+        _note(reference, (), str(error), conduct)
+        raise
+    records = _records(reference, measured, conduct)
+    problem = f"it is invalid: {found[0]}" if found else None
+    if conduct.deadline.over is None:
+        _note(reference, records, problem, conduct)
+    return records if problem is None else problem
+
+
+def _records(case: Case, measured: Measured, conduct: Conduct) -> tuple[str, ...]:
+    """Files of the valid runs, relative to the run directory."""
+    run_directory = conduct.run_directory
+    paths = [run_directory.records(case.suite, case.case_id, run.name) for run in measured.measurement.runs]
+    return tuple(str(path.relative_to(run_directory.root)) for path in paths)
+
+
+def _note(case: Case, records: tuple[str, ...], problem: str | None, conduct: Conduct) -> None:
+    table = {"schema": SCHEMA, "case": case.name, "records": list(records), "problem": problem}
+    write_atomically(conduct.run_directory.arm(case.suite, case.case_id), json.dumps(table, indent=2) + "\n")
+
+
+def _noted(case: Case, conduct: Conduct) -> tuple[str, ...] | str | None:
+    """The files of an arm; why it has none; ``None`` where nobody has measured it."""
+    try:
+        table = json.loads(conduct.run_directory.arm(case.suite, case.case_id).read_text("utf-8"))
+        return str(table["problem"]) if table["problem"] is not None else tuple(map(str, table["records"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or not ours: then it is measured

@@ -1,0 +1,41 @@
+"""What the cases of one process share while they are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.deployment.cache_reset import reset_caches
+from pytest_dynperf.session.budget import Budget
+from pytest_dynperf.session.deadline import CaseDeadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.load.run import Progress
+    from pytest_dynperf.run_directory import RunDirectory
+    from pytest_dynperf.scenario.case import Case
+    from pytest_dynperf.session.caches import Reset
+    from pytest_dynperf.session.deployments import Deployments
+    from pytest_dynperf.session.plan import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
+    for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for, ``deadline`` that of the
+    case. ``temporary`` is the session's directory for files that nobody keeps, made when it is needed. ``reset`` empties caches. ``asked``
+    says of each point of a scenario which deployment an arm of it was measured on last.
+    """
+
+    settings: Settings
+    run_directory: RunDirectory
+    deployments: Deployments
+    progress: Callable[[Case, int, int, Progress, str], None]
+    budget: Budget = field(default_factory=Budget)
+    deadline: CaseDeadline = field(default_factory=CaseDeadline)
+    temporary: Path | None = None
+    reset: Reset = reset_caches
+    asked: dict[str, Deployment] = field(default_factory=dict)

@@ -1,0 +1,236 @@
+"""Arms measured and held against each other, with the real load generator against a scripted server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dynperf.errors import DeploymentError, UsageError
+from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.observation.record_file import encode, read_records
+from pytest_dynperf.scenario.case import Case
+from pytest_dynperf.scenario.expectation import Expectation, Gate, Parity
+from pytest_dynperf.scenario.topology import KvCache, Topology
+from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.session.conduct import check, measure
+from pytest_dynperf.session.parity import judged_with_parity, note_arm, ready_reference
+from pytest_dynperf.verdict.verdict import Outcome
+from tests.fakes.sse_server import Behaviour, sse_server
+from tests.fakes.standing import StandingDeployments, standing_conduct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_dynperf.deployment.running import Deployment
+    from pytest_dynperf.session.conduct import Conduct
+    from pytest_dynperf.verdict.arm_parity import ArmParity
+
+GATE = Gate(cell=Cell("inter_token_latency.v1", "p50"), tolerance=0.5)
+EXPECTATION = Expectation(
+    gates=(GATE,),
+    max_send_lag_s=60,
+    max_receive_lag_s=60,
+    min_in_flight_share=0.01,
+    max_uncertain_share=0.99,
+    parity=Parity(reference="off", noise="again", texts=True),
+)
+OFF = Case(
+    suite="fake",
+    case_id="c1-off",
+    question="?",
+    platform="test",
+    topology=Topology(engine="unknown", model="fake"),
+    traffic=Traffic(isl=20, osl=4, concurrency=1, requests=30, warmup_requests=0, temperature=0, keep_text=True),
+    expectation=EXPECTATION,
+    arm="off",
+)
+AGAIN = replace(OFF, case_id="c1-again", arm="again")
+ON = replace(OFF, case_id="c1-on", arm="on", traffic=replace(OFF.traffic, cache="cold"), reference=OFF, noise=AGAIN)
+FINE, OTHER, BROKEN = Behaviour(itl_s=0.001), Behaviour(itl_s=0.001, word="u"), Behaviour(stop_after=1)
+CALIBRATION = 2
+
+
+@dataclass
+class Ended:
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    parity: ArmParity | None
+
+
+def nothing_to_reset(deployment: Deployment, *, tiers: Sequence[str]) -> None:
+    del deployment, tiers
+
+
+def conduct_at(directory: Path, url: str) -> tuple[Conduct, StandingDeployments]:
+    """The server counts words, so it is asked as one that somebody else runs."""
+    conduct, deployments = standing_conduct(directory, url, attached=True)
+    return replace(conduct, reset=nothing_to_reset), deployments
+
+
+def as_a_test_does(case: Case, conduct: Conduct) -> Ended:
+    ready_reference(case, conduct)
+    measured = measure(case, conduct)
+    note_arm(case, measured, conduct)
+    judged, parity = judged_with_parity(case, check(case, measured, conduct), measured, conduct)
+    return Ended(judged.verdict.outcome, judged.verdict.reasons, parity)
+
+
+def runs_in(directory: Path, case: Case) -> list[str]:
+    return sorted(path.stem for path in (directory / "run" / "records" / "fake" / case.case_id).glob("*.jsonl"))
+
+
+def test_arms_are_asked_the_same_and_their_answers_are_paired(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments = conduct_at(tmp_path, server.url)
+        assert as_a_test_does(OFF, conduct).parity is None
+        assert as_a_test_does(AGAIN, conduct).parity is None
+        found = as_a_test_does(ON, conduct)
+        prompts = [request.body["messages"][0]["content"] for request in server.requests]
+    assert found.parity is not None, found.reasons
+    assert (found.outcome, found.parity.outcome) == (Outcome.NO_BASELINE, Outcome.UNCHANGED), found.reasons
+    assert found.parity.texts is not None
+    assert found.parity.texts.n == 90
+    assert found.parity.texts.noise is not None
+    assert found.parity.texts.noise.discordant == 0
+    assert len(set(prompts)) == CALIBRATION + 90, "every arm asks what the reference asks"
+    assert deployments.started == 2, "the noise has a deployment of its own"
+
+
+def test_an_arm_alone_has_its_reference_measured_first_and_only_once(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        found = as_a_test_does(ON, conduct)
+        again = as_a_test_does(replace(ON, case_id="c1-more", arm="more"), conduct)
+    assert found.parity is not None
+    assert (found.parity.outcome, found.parity.texts and found.parity.texts.n) == (Outcome.UNCHANGED, 90)
+    assert found.parity.notes == ("the noise of nondeterminism is not known: again has not been measured",)
+    assert runs_in(tmp_path, OFF) == ["for-on-run-1", "for-on-run-2", "for-on-run-3"]
+    assert again.parity is not None
+    assert again.parity.records["reference"] == found.parity.records["reference"]
+
+
+def test_another_text_is_a_regression_although_there_is_no_baseline(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        as_a_test_does(OFF, conduct)
+        server.behave(*[FINE] * 40, OTHER, FINE)
+        found = as_a_test_does(ON, conduct)
+    assert found.outcome is Outcome.REGRESSED
+    assert found.parity is not None
+    (one,) = found.parity.discordant
+    assert (one.reference, one.candidate) == (" t0 t1 t2 t3", " u0 u1 u2 u3")
+    assert found.reasons[0].startswith("parity with c1-off: 1 of 90 texts differ")
+
+
+def test_a_reference_that_dies_in_the_middle_makes_the_arm_invalid_and_is_not_tried_for_every_arm(tmp_path: Path) -> None:
+    with sse_server(*[FINE] * (CALIBRATION + 10), BROKEN) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        with pytest.raises(DeploymentError, match=r"the reference arm c1-off: it is invalid: for-on-run-1: .* requests failed") as caught:
+            as_a_test_does(ON, conduct)
+        asked = len(server.requests)
+        with pytest.raises(DeploymentError) as next_one:
+            as_a_test_does(replace(ON, case_id="c1-more", arm="more"), conduct)
+        assert len(server.requests) == asked
+    assert str(next_one.value) == str(caught.value)
+
+
+def test_a_reference_whose_own_test_failed_is_measured_once_more(tmp_path: Path) -> None:
+    with sse_server(*[FINE] * CALIBRATION, *[BROKEN] * 40, FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        assert as_a_test_does(OFF, conduct).outcome is Outcome.INVALID
+        assert as_a_test_does(ON, conduct).parity is not None
+    assert "for-on-run-1" in runs_in(tmp_path, OFF)
+
+
+def test_of_an_arm_that_is_invalid_no_answer_is_compared(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        as_a_test_does(OFF, conduct)
+        server.behave(*[FINE] * 10, BROKEN)
+        found = as_a_test_does(ON, conduct)
+    assert (found.outcome, found.parity) == (Outcome.INVALID, None)
+    assert any("requests failed" in reason for reason in found.reasons)
+
+
+def test_answers_that_are_gone_are_no_pass(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        as_a_test_does(OFF, conduct)
+        for name in runs_in(tmp_path, OFF):
+            path = conduct.run_directory.records("fake", "c1-off", name)
+            path.write_bytes(b"".join(encode(replace(record, answer="")) for record in list(read_records(path))))
+        found = as_a_test_does(ON, conduct)
+        assert found.outcome is Outcome.INVALID
+        assert found.reasons[0] == "parity with c1-off: 90 of 90 answers of the reference have no text: there is nothing to compare"
+        path.unlink()
+        gone = as_a_test_does(ON, conduct)
+    assert gone.outcome is Outcome.INVALID
+    assert "cannot read" in gone.reasons[0]
+
+
+def test_one_server_is_no_two_arms(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        other = replace(ON, topology=replace(OFF.topology, kv_cache=KvCache(connector="lmcache-mp")))
+        with pytest.raises(UsageError, match="the arms 'on' and 'off' differ in what is deployed, and --dynperf-endpoint"):
+            ready_reference(other, conduct)
+    assert server.requests == []
+
+
+def test_a_reference_that_nobody_knows_or_that_is_skipped_here(tmp_path: Path) -> None:
+    conduct, _ = standing_conduct(tmp_path, "http://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"set Case\.reference"):
+        ready_reference(replace(ON, reference=None), conduct)
+    with pytest.raises(UsageError, match="which is not measured on test: no tiers"):
+        ready_reference(replace(ON, reference=replace(OFF, skip="no tiers")), conduct)
+
+
+def test_an_arm_that_takes_caches_as_they_are_gets_a_deployment_that_no_arm_was_asked_on(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def reset(deployment: Deployment, *, tiers: Sequence[str]) -> None:
+        del deployment
+        done.append(" ".join(tiers))
+
+    with sse_server(FINE) as server:
+        conduct, deployments = conduct_at(tmp_path, server.url)
+        conduct = replace(conduct, reset=reset)
+        measure(OFF, conduct)
+        measure(ON, conduct)
+        assert deployments.started == 1, "a cold arm finds empty caches, wherever it runs"
+        assert done == ["device"] * 3, "before every run"
+        measure(replace(OFF, case_id="c1-plain", arm="plain"), conduct)
+        assert deployments.started == 2
+        measure(replace(OFF, case_id="c2-off"), conduct)
+    assert deployments.started == 2, "another point has other prompts"
+
+
+def test_a_warm_arm_is_asked_its_own_requests_once_before(tmp_path: Path) -> None:
+    warm = replace(ON, case_id="c1-warm", arm="warm", traffic=replace(OFF.traffic, cache="warm", runs=1))
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        measured = measure(warm, conduct)
+        prompts = [request.body["messages"][0]["content"] for request in server.requests]
+    (run,) = measured.measurement.runs
+    assert run.requests == 30
+    asked = prompts[-60:]
+    assert asked[:30] == asked[30:]
+
+
+def test_caches_that_were_not_warmed_make_the_run_invalid(tmp_path: Path) -> None:
+    warm = replace(ON, case_id="c1-warm", arm="warm", traffic=replace(OFF.traffic, cache="warm", max_failures_in_a_row=100))
+    with sse_server(*[FINE] * CALIBRATION, BROKEN, FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        measured = measure(warm, conduct)
+    (discarded,) = measured.measurement.discarded
+    assert "1 of 30 requests failed while the caches were warmed" in discarded.problems[0]
+
+
+def test_caches_that_cannot_be_emptied_end_the_measurement(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = standing_conduct(tmp_path, server.url, attached=True)
+        with pytest.raises(DeploymentError, match="somebody else runs cannot be reset"):
+            measure(ON, conduct)
