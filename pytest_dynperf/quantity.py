@@ -20,6 +20,10 @@ class Unit(Enum):
     TOKENS_PER_SECOND_PER_GPU = "tokens/s/GPU"
     REQUESTS_PER_SECOND = "requests/s"
     RATIO = "ratio"
+    BLOCKS = "blocks"
+    BYTES = "bytes"
+    EVENTS = "events"
+    TRANSFERS = "transfers"
 
 
 class Direction(Enum):

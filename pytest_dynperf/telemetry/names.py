@@ -1,4 +1,4 @@
-"""What Dynamo, vLLM, SGLang, LMCache and KVBM call what ``metrics.series_ids`` names: one table for all versions. Pure.
+"""What Dynamo, vLLM, SGLang, TensorRT-LLM, LMCache and KVBM call what ``metrics.series_ids`` names: one table for all versions. Pure.
 
 Of several names for one id, the first that a service states is read and the others are not: Dynamo's mocker, for one, states both names
 of vLLM's KV cache usage. Evidence, in the table: *seen* on a running server of that version, or *read* (its documentation, source, or what
@@ -27,7 +27,9 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """``name`` is without ``_total``. ``scale`` makes SI of its values. Only samples that have the labels ``where`` are read."""
+    """``name`` is without ``_total``. ``scale`` makes SI of its values. Only samples that have the labels ``where`` are read. A counter is
+    summed over its labels, but for those in ``keep``: each of their values is a series of its own.
+    """
 
     series: str
     name: str
@@ -35,16 +37,21 @@ class Name:
     evidence: str
     scale: float = 1.0
     where: tuple[tuple[str, str], ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 _DYNAMO_SEEN = "seen: Dynamo 1.4.2"
 _MOCKER_SEEN = "seen: mocker of Dynamo 1.4.2 (as vLLM states it)"
 _VLLM_SEEN = "seen: vLLM 0.31 and 0.32 on a CPU"
 _READ = "read"
+_IN_PROCESS = f"{_READ}: LMCache in the engine's process"
+_KVBM = f"{_READ}: Dynamo 0.9 to 1.4"
 
 
-def _counter(series: str, name: str, evidence: str) -> Name:
-    return Name(series=series, name=name, form=Form.COUNTER, evidence=evidence)
+def _counter(
+    series: str, name: str, evidence: str, *, where: tuple[tuple[str, str], ...] = (), keep: tuple[str, ...] = (), scale: float = 1.0
+) -> Name:
+    return Name(series=series, name=name, form=Form.COUNTER, evidence=evidence, where=where, keep=keep, scale=scale)
 
 
 def _gauge(series: str, name: str, evidence: str) -> Name:
@@ -60,6 +67,7 @@ DYNAMO = (
     # The sum of a histogram: the frontend has no counter of input tokens.
     _counter(ids.FRONTEND_INPUT_TOKENS, "dynamo_frontend_input_sequence_tokens_sum", _DYNAMO_SEEN),
     _counter(ids.FRONTEND_OUTPUT_TOKENS, "dynamo_frontend_output_tokens", _DYNAMO_SEEN),
+    _histogram(ids.FRONTEND_CACHED_TOKENS, "dynamo_frontend_cached_tokens", f"{_DYNAMO_SEEN}; its mocker gives no value"),
     _histogram(ids.FRONTEND_TIME_TO_FIRST_TOKEN, "dynamo_frontend_time_to_first_token_seconds", _DYNAMO_SEEN),
     _histogram(ids.FRONTEND_INTER_TOKEN_LATENCY, "dynamo_frontend_inter_token_latency_seconds", _DYNAMO_SEEN),
     _gauge(ids.FRONTEND_REQUESTS_IN_FLIGHT, "dynamo_frontend_inflight_requests", _DYNAMO_SEEN),
@@ -69,6 +77,10 @@ DYNAMO = (
     _histogram(ids.ROUTER_OVERHEAD, "dynamo_routing_overhead_total_ms", f"{_READ}: Dynamo 0.9", scale=1e-3),
     _histogram(ids.ROUTER_HIT_RATE, "dynamo_component_router_kv_hit_rate", _DYNAMO_SEEN),
     _gauge(ids.ROUTER_REQUESTS_PENDING, "dynamo_frontend_router_queue_pending_requests", _DYNAMO_SEEN),
+    _counter(ids.ROUTER_EVENTS, "dynamo_component_kv_cache_events_applied", _DYNAMO_SEEN, where=(("status", "ok"),)),
+    _counter(ids.ROUTER_EVENT_BATCHES, "dynamo_component_router_kv_zmq_ingress_batches", f"{_DYNAMO_SEEN} and 1.6.1; from 1.4 on"),
+    _gauge(ids.ROUTER_SILENT_WORKERS, "dynamo_component_router_kv_event_source_mismatch_workers", f"{_DYNAMO_SEEN}; from 1.4 on"),
+    _counter(ids.ENGINE_REQUESTS, "dynamo_component_requests", _DYNAMO_SEEN, where=(("dynamo_endpoint", "generate"),)),
 )
 
 VLLM = (
@@ -87,9 +99,16 @@ VLLM = (
     _counter(ids.ENGINE_PREFIX_HITS, "vllm:prefix_cache_hits", _VLLM_SEEN),
     _counter(ids.ENGINE_EXTERNAL_QUERIES, "vllm:external_prefix_cache_queries", _VLLM_SEEN),
     _counter(ids.ENGINE_EXTERNAL_HITS, "vllm:external_prefix_cache_hits", _VLLM_SEEN),
+    _counter(ids.ENGINE_REQUESTS, "vllm:request_success", f"{_READ}: vLLM"),
+    _counter(ids.ENGINE_EXTERNAL_TOKENS, "vllm:prompt_tokens_by_source", _VLLM_SEEN, where=(("source", "external_kv_transfer"),)),
     _counter(ids.ENGINE_DRAFTS, "vllm:spec_decode_num_drafts", _VLLM_SEEN),
     _counter(ids.ENGINE_DRAFT_TOKENS, "vllm:spec_decode_num_draft_tokens", _VLLM_SEEN),
     _counter(ids.ENGINE_ACCEPTED_TOKENS, "vllm:spec_decode_num_accepted_tokens", _VLLM_SEEN),
+    _counter(ids.ENGINE_ACCEPTED_AT_POSITION, "vllm:spec_decode_num_accepted_tokens_per_pos", _VLLM_SEEN, keep=("position",)),
+    # A histogram of bytes with one value per transfer.
+    _counter(ids.KV_TRANSFERS, "vllm:nixl_bytes_transferred_count", f"{_READ}: vLLM 0.31"),
+    _counter(ids.KV_TRANSFERRED_BYTES, "vllm:nixl_bytes_transferred_sum", f"{_READ}: vLLM 0.31"),
+    _counter(ids.KV_TRANSFER_FAILURES, "vllm:nixl_num_failed_transfers", f"{_READ}: vLLM 0.31"),
 )
 
 SGLANG = (
@@ -102,19 +121,46 @@ SGLANG = (
     # SGLang looks up every prompt token, and counts those that it found.
     _counter(ids.ENGINE_PREFIX_QUERIES, "sglang:prompt_tokens", f"{_READ}: SGLang"),
     _counter(ids.ENGINE_PREFIX_HITS, "sglang:cached_tokens", f"{_READ}: SGLang"),
+    _counter(ids.ENGINE_REQUESTS, "sglang:num_requests", f"{_READ}: SGLang"),
+    # One verification of a draft each, counted when a request ends.
+    _counter(ids.ENGINE_DRAFTS, "sglang:spec_verify_calls", f"{_READ}: SGLang"),
+    # The prefill side states them.
+    _counter(ids.KV_TRANSFERS, "sglang:kv_transfer_total_mb_count", f"{_READ}: SGLang"),
+    _counter(ids.KV_TRANSFER_FAILURES, "sglang:num_transfer_failed_reqs", f"{_READ}: SGLang"),
+)
+
+TRTLLM = (
+    _counter(ids.ENGINE_DRAFT_TOKENS, "trtllm_spec_decode_drafted_tokens", f"{_READ}: TensorRT-LLM"),
+    _counter(ids.ENGINE_ACCEPTED_TOKENS, "trtllm_spec_decode_accepted_tokens", f"{_READ}: TensorRT-LLM"),
+    _counter(ids.ENGINE_REQUESTS, "trtllm_request_success", f"{_READ}: TensorRT-LLM"),
+    # Of Dynamo's worker; the prefill side states them.
+    _counter(ids.KV_TRANSFERS, "trtllm_kv_transfer_success", f"{_READ}: Dynamo 1.4"),
+    _counter(ids.KV_TRANSFERRED_BYTES, "trtllm_kv_transfer_bytes_sum", f"{_READ}: Dynamo 1.4"),
 )
 
 CACHES = (
     _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache_mp_lookup_requested_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
-    _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache:num_requested_tokens", f"{_READ}: LMCache in the engine's process"),
+    # What is looked up; older versions count only what is then fetched.
+    _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache:num_lookup_tokens", _IN_PROCESS),
+    _counter(ids.LMCACHE_REQUESTED_TOKENS, "lmcache:num_requested_tokens", _IN_PROCESS),
     _counter(ids.LMCACHE_HIT_TOKENS, "lmcache_mp_lookup_hit_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
-    _counter(ids.LMCACHE_HIT_TOKENS, "lmcache:num_hit_tokens", f"{_READ}: LMCache in the engine's process"),
-    _counter(ids.KVBM_MATCHED_TOKENS, "kvbm_matched_tokens", f"{_READ}: Dynamo 0.9"),
-    _counter(ids.KVBM_OFFLOADED_BLOCKS, "kvbm_offload_blocks_d2h", f"{_READ}: Dynamo 0.9"),
-    _counter(ids.KVBM_ONBOARDED_BLOCKS, "kvbm_onboard_blocks_h2d", f"{_READ}: Dynamo 0.9"),
+    _counter(ids.LMCACHE_HIT_TOKENS, "lmcache:num_lookup_hits", _IN_PROCESS),
+    _counter(ids.LMCACHE_HIT_TOKENS, "lmcache:num_hit_tokens", _IN_PROCESS),
+    _counter(ids.LMCACHE_L1_HIT_TOKENS, "lmcache_mp_lookup_hit_l1_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
+    _counter(ids.LMCACHE_L2_HIT_TOKENS, "lmcache_mp_lookup_hit_l2_tokens", "seen: LMCache 0.5.6, `lmcache server`"),
+    _gauge(ids.LMCACHE_HEALTHY, "lmcache:lmcache_is_healthy", _IN_PROCESS),
+    _counter(ids.KVBM_MATCHED_TOKENS, "kvbm_matched_tokens", _KVBM),
+    # "h2d" is host to disk when offloading, and host to device when onboarding.
+    _counter(ids.KVBM_OFFLOADED_BLOCKS, "kvbm_offload_blocks_d2h", _KVBM),
+    _counter(ids.KVBM_OFFLOADED_TO_DISK, "kvbm_offload_blocks_h2d", _KVBM),
+    _counter(ids.KVBM_OFFLOADED_PAST_HOST, "kvbm_offload_blocks_d2d", _KVBM),
+    _counter(ids.KVBM_OFFLOADED_TO_STORE, "kvbm_offload_blocks_d2o", _KVBM),
+    _counter(ids.KVBM_ONBOARDED_BLOCKS, "kvbm_onboard_blocks_h2d", _KVBM),
+    _counter(ids.KVBM_ONBOARDED_FROM_DISK, "kvbm_onboard_blocks_d2d", _KVBM),
+    _counter(ids.KVBM_ONBOARDED_FROM_STORE, "kvbm_onboard_blocks_o2d", _KVBM),
 )
 
-TABLE = (*DYNAMO, *VLLM, *SGLANG, *CACHES)
+TABLE = (*DYNAMO, *VLLM, *SGLANG, *TRTLLM, *CACHES)
 
 
 def _by_sample() -> dict[str, tuple[tuple[Name, str], ...]]:

@@ -1,7 +1,7 @@
 """The pages of one service over time, as series. Pure.
 
-Counters and histograms are summed over their label sets (buckets by bound); each label set of a gauge is a series of its own. Readings that
-are not finite are left out.
+Counters and histograms are summed over their label sets (buckets by bound, counters apart by the labels that their name keeps); each label
+set of a gauge is a series of its own. Readings that are not finite are left out.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def _key(sample: Sample, name: Name, part: str) -> _Key:
         bound = f"{float(dict(sample.labels)['le']) * name.scale:.9g}"
         return _Key(name.series + part, name.name, SeriesKind.HISTOGRAM_PART, (("le", bound),), 1.0)
     kind = SeriesKind.HISTOGRAM_PART if part else SeriesKind.COUNTER
-    return _Key(name.series + part, name.name, kind, (), name.scale if part in {"", SUM} else 1.0)
+    kept = tuple(label for label in sample.labels if label[0] in name.keep)
+    return _Key(name.series + part, name.name, kind, kept, name.scale if part in {"", SUM} else 1.0)
 
 
 def _raw_key(sample: Sample) -> _Key:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.metrics.definition import Cell
+from pytest_dynperf.metrics.speculation import POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ INTER_TOKEN = Cell("inter_token_latency.v1", "p50")
 _WAITED = "more requests waited in the engines' queues: look at scheduling and at the load of each worker first"
 _DECODED = "the gaps between tokens grew: look at decode first"
 _ACCEPTED = "less of what was drafted was accepted: look at speculation in decode first"
+_COMPUTED = "less of the prompts was in the prefix cache, and more was computed: look at prefill and at what was evicted first"
 _FETCHED = "less of the prompts came from the cache beside the engine: look at the transfer of KV blocks and at its tiers first"
 
 EVIDENCE = (
@@ -61,13 +63,15 @@ EVIDENCE = (
         cell=_per_run("router_hit_rate"),
         sentence="the workers that the router chose held less of the prompts: look at routing first",
     ),
-    Evidence(
-        stage=PREFILL,
-        cell=_per_run("prefix_cache_hit_rate"),
-        sentence="less of the prompts was in the prefix cache, and more was computed: look at prefill and at what was evicted first",
-    ),
+    Evidence(stage=PREFILL, cell=_per_run("prefix_cache_hit_rate"), sentence=_COMPUTED),
+    Evidence(stage=PREFILL, cell=_per_run("cached_token_rate"), sentence=_COMPUTED),
     Evidence(stage=TRANSFER, cell=_per_run("external_cache_hit_rate"), sentence=_FETCHED),
     Evidence(stage=TRANSFER, cell=_per_run("lmcache_hit_rate"), sentence=_FETCHED),
+    Evidence(
+        stage=TRANSFER,
+        cell=_per_run("kv_transfer_failures"),
+        sentence="KV transfers failed, and what they carried was computed again: look at the transfer of KV blocks first",
+    ),
     Evidence(stage=DECODE, cell=_per_run("frontend_inter_token_latency"), sentence=_DECODED),
     Evidence(stage=DECODE, cell=INTER_TOKEN, sentence=_DECODED),
     Evidence(stage=DECODE, cell=_per_run("speculation_acceptance_rate"), sentence=_ACCEPTED),
@@ -84,16 +88,26 @@ SERVER_FIRST_TOKEN = (
 CLIENT_FIRST_TOKEN = (Cell("time_to_first_token.v1", "mean"), Cell("time_to_first_token.v1", "p50"))
 
 _EFFECT = "what every stage moves: an effect, and no cause"
+_FACT = "has no worse direction"
 
 NO_STAGE: Mapping[str, str] = MappingProxyType(
     {
         "frontend_time_to_first_token_p90_estimate.v1": "as coarse as its buckets, which are a factor of two apart",
         "server_input_token_throughput.v1": _EFFECT,
         "server_output_token_throughput.v1": _EFFECT,
-        "server_requests_running.v1": "has no worse direction",
-        "kv_cache_usage.v1": "has no worse direction",
-        "kv_cache_usage_max.v1": "has no worse direction",
-        "kvbm_matched_tokens.v1": "has no worse direction; the hit rates say what became of it",
+        "server_requests_running.v1": _FACT,
+        "kv_cache_usage.v1": _FACT,
+        "kv_cache_usage_max.v1": _FACT,
+        "kvbm_matched_tokens.v1": f"{_FACT}; the hit rates say what became of it",
+        **{f"kvbm_blocks_offloaded_to_{tier}.v1": _FACT for tier in ("host", "disk", "store")},
+        **{f"kvbm_blocks_onboarded_from_{tier}.v1": _FACT for tier in ("host", "disk", "store")},
+        **{f"lmcache_l{tier}_hit_rate.v1": "a part of lmcache_hit_rate, which speaks for both tiers" for tier in (1, 2)},
+        **{
+            f"speculation_acceptance_rate_at_{position}.v1": "a part of speculation_acceptance_rate, which speaks for all positions"
+            for position in range(1, POSITIONS + 1)
+        },
+        **{f"{name}.v1": _FACT for name in ("worker_imbalance", "router_events", "external_prompt_tokens")},
+        **{f"{name}.v1": _FACT for name in ("kv_transfers", "kv_transferred_bytes")},
     }
 )
 """Metrics of the services that accuse no stage, and why."""

@@ -39,6 +39,14 @@ HIGHER_IS_BETTER = {
     "lmcache_hit_rate",
     "speculation_acceptance_rate",
     "speculation_acceptance_length",
+    "cached_token_rate",
+    "lmcache_l1_hit_rate",
+    "lmcache_l2_hit_rate",
+    "speculation_acceptance_rate_at_1",
+    "speculation_acceptance_rate_at_2",
+    "speculation_acceptance_rate_at_3",
+    "speculation_acceptance_rate_at_4",
+    "speculation_acceptance_rate_at_5",
 }
 """By hand on purpose: what is derived from the directions cannot notice that one of them is wrong."""
 

@@ -207,9 +207,14 @@ def test_catalogue_is_complete_and_consistent() -> None:
         elif definition.kind is not Kind.RATE:
             assert definition.prior_sd == (0.04 if noisy or definition in fault.DEFINITIONS else 0.02)
         assert (definition.parts is not None) is (definition.kind is Kind.RATE) is (definition.name in RATES)
-        assert (definition.kind is Kind.COUNT) is (definition.name in {"server_preemptions", "kvbm_matched_tokens", "request_migrations"})
+        assert (definition.kind is Kind.COUNT) is (definition.name in COUNTS)
         assert definition.unit is not Unit.SECONDS or definition.direction is Direction.LOWER_IS_BETTER
 
+
+COUNTS = {"server_preemptions", "request_migrations", "kvbm_matched_tokens"}
+COUNTS |= {f"kvbm_blocks_offloaded_to_{tier}" for tier in ("host", "disk", "store")}
+COUNTS |= {f"kvbm_blocks_onboarded_from_{tier}" for tier in ("host", "disk", "store")}
+COUNTS |= {"router_events", "external_prompt_tokens", "kv_transfers", "kv_transfer_failures"}
 
 RATES = {
     "request_error_rate": 0.2,
@@ -220,6 +225,10 @@ RATES = {
     "external_cache_hit_rate": 0.08,
     "lmcache_hit_rate": 0.08,
     "speculation_acceptance_rate": 0.04,
+    "cached_token_rate": 0.08,
+    "lmcache_l1_hit_rate": 0.08,
+    "lmcache_l2_hit_rate": 0.08,
+    **{f"speculation_acceptance_rate_at_{position}": 0.04 for position in range(1, 6)},
 }
 """With their priors, in log odds."""
 

@@ -32,6 +32,10 @@ def rising(series_id: str, by: float, source: str = "worker-0") -> Series:
     return column(series_id, 0, by / 2, by, source=source)
 
 
+def accepted(position: int, by: float, source: str = "worker-0") -> Series:
+    return replace(rising(ids.ENGINE_ACCEPTED_AT_POSITION, by, source), labels=(("position", str(position)),))
+
+
 def histogram(series_id: str, total: float, count: float, source: str = "frontend") -> tuple[Series, ...]:
     return rising(series_id + ids.SUM, total, source), rising(series_id + ids.COUNT, count, source)
 
@@ -68,6 +72,26 @@ SEEN: tuple[Series, ...] = (
     rising(ids.ENGINE_DRAFTS, 200),
     rising(ids.ENGINE_DRAFT_TOKENS, 800),
     rising(ids.ENGINE_ACCEPTED_TOKENS, 400),
+    *(accepted(position, by) for position, by in enumerate((100, 60, 20, 16))),
+    accepted(0, 60, "worker-1"),
+    accepted(4, 4, "worker-1"),
+    *histogram(ids.FRONTEND_CACHED_TOKENS, 500, 100),
+    rising(ids.LMCACHE_L1_HIT_TOKENS, 600, "lmcache"),
+    rising(ids.LMCACHE_L2_HIT_TOKENS, 300, "lmcache"),
+    rising(ids.KVBM_OFFLOADED_BLOCKS, 64),
+    rising(ids.KVBM_OFFLOADED_TO_DISK, 20),
+    rising(ids.KVBM_OFFLOADED_PAST_HOST, 12),
+    rising(ids.KVBM_OFFLOADED_TO_STORE, 5),
+    rising(ids.KVBM_ONBOARDED_BLOCKS, 48),
+    rising(ids.KVBM_ONBOARDED_FROM_DISK, 7),
+    rising(ids.KVBM_ONBOARDED_FROM_STORE, 3),
+    rising(ids.ENGINE_REQUESTS, 90),
+    rising(ids.ENGINE_REQUESTS, 30, "worker-1"),
+    rising(ids.ROUTER_EVENTS, 250, "frontend"),
+    rising(ids.ENGINE_EXTERNAL_TOKENS, 6_000),
+    rising(ids.KV_TRANSFERS, 12),
+    rising(ids.KV_TRANSFERRED_BYTES, 9_400_000),
+    rising(ids.KV_TRANSFER_FAILURES, 1),
 )
 EXPECTED = {
     "frontend_time_to_first_token": 0.05,
@@ -90,6 +114,26 @@ EXPECTED = {
     "kvbm_matched_tokens": 512.0,
     "speculation_acceptance_rate": 0.5,
     "speculation_acceptance_length": 3.0,
+    "speculation_acceptance_rate_at_1": 0.8,  # 100 and 60 of 200 drafts
+    "speculation_acceptance_rate_at_2": 0.3,
+    "speculation_acceptance_rate_at_3": 0.1,
+    "speculation_acceptance_rate_at_4": 0.08,
+    "speculation_acceptance_rate_at_5": 0.02,
+    "cached_token_rate": 0.25,
+    "lmcache_l1_hit_rate": 0.2,
+    "lmcache_l2_hit_rate": 0.1,
+    "kvbm_blocks_offloaded_to_host": 64.0,
+    "kvbm_blocks_offloaded_to_disk": 32.0,  # 20 by way of the host
+    "kvbm_blocks_offloaded_to_store": 5.0,
+    "kvbm_blocks_onboarded_from_host": 48.0,
+    "kvbm_blocks_onboarded_from_disk": 7.0,
+    "kvbm_blocks_onboarded_from_store": 3.0,
+    "worker_imbalance": 1.5,  # 90 where 60 would be even
+    "router_events": 250.0,
+    "external_prompt_tokens": 6_000.0,
+    "kv_transfers": 12.0,
+    "kv_transferred_bytes": 9_400_000.0,
+    "kv_transfer_failures": 1.0,
 }
 
 
@@ -137,7 +181,7 @@ def test_an_engine_that_fell_silent_makes_it_absent(name: str) -> None:
         assert found == pytest.approx(EXPECTED[name]), "a largest reading is what it is"
     else:
         assert isinstance(found, Absent)
-        assert "worker-" in found.reason or "frontend" in found.reason
+        assert any(source in found.reason for source in ("worker-", "frontend", "lmcache"))
 
 
 def test_without_a_frontend_the_engine_counts() -> None:
@@ -162,6 +206,10 @@ PARTS = {
     "external_cache_hit_rate": (600.0, 3_000.0),
     "lmcache_hit_rate": (900.0, 3_000.0),
     "speculation_acceptance_rate": (400.0, 800.0),
+    "speculation_acceptance_rate_at_1": (160.0, 200.0),
+    "cached_token_rate": (500.0, 2_000.0),
+    "lmcache_l1_hit_rate": (600.0, 3_000.0),
+    "lmcache_l2_hit_rate": (300.0, 3_000.0),
 }
 
 
@@ -182,9 +230,65 @@ def test_the_parts_of_the_routers_rate_are_shares_over_decisions() -> None:
     assert found[1] > 1
 
 
+def test_a_position_that_no_engine_drafts_is_absent_and_not_zero() -> None:
+    short = tuple(series for series in SEEN if dict(series.labels).get("position") not in {"3", "4"})
+    found = value("speculation_acceptance_rate_at_4", seen(short))
+    assert isinstance(found, Absent)
+    assert "no engine drafts 4 tokens" in found.reason
+    assert value("speculation_acceptance_rate_at_3", seen(short)) == pytest.approx(0.1)
+
+
+def test_a_position_of_which_nothing_was_accepted_is_zero() -> None:
+    refused = (rising(ids.ENGINE_DRAFTS, 80), accepted(0, 0))
+    assert value("speculation_acceptance_rate_at_1", seen(refused)) == 0.0
+    still = value("speculation_acceptance_rate_at_1", seen((rising(ids.ENGINE_DRAFTS, 0), accepted(0, 0))))
+    assert isinstance(still, Absent)
+    assert "did not rise" in still.reason
+
+
+def test_a_worker_that_does_not_tell_what_it_had_is_no_empty_cache() -> None:
+    """Dynamo's frontend states the histogram in any case; behind the mocker of 1.4.2 nothing is ever put into it."""
+    untold = (*histogram(ids.FRONTEND_CACHED_TOKENS, 0, 0), rising(ids.FRONTEND_INPUT_TOKENS, 2_000, "frontend"))
+    found = value("cached_token_rate", seen(untold))
+    assert isinstance(found, Absent)
+    assert "no worker told the frontend" in found.reason
+    none_cached = (*histogram(ids.FRONTEND_CACHED_TOKENS, 0, 100), rising(ids.FRONTEND_INPUT_TOKENS, 2_000, "frontend"))
+    assert value("cached_token_rate", seen(none_cached)) == 0.0
+
+
+def requests(**by_worker: float) -> Recording:
+    return seen(tuple(rising(ids.ENGINE_REQUESTS, count, name.replace("_", "-")) for name, count in by_worker.items()))
+
+
+def test_the_imbalance_is_that_of_the_most_uneven_role() -> None:
+    """Prefill and decode workers each meet every request: they are never even with each other."""
+    assert value("worker_imbalance", requests(prefill_0=50, prefill_1=50, decode_0=40, decode_1=60)) == pytest.approx(1.2)
+    assert value("worker_imbalance", requests(prefill_0=100, decode_0=40, decode_1=60)) == pytest.approx(1.2)
+    assert value("worker_imbalance", requests(worker_0=80, worker_1=0)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (requests(worker_0=80), "one worker of each role"),
+        (requests(prefill_0=80, decode_0=80), "one worker of each role"),
+        (requests(worker_0=0, worker_1=0), "no worker of a role took a request"),
+        (requests(prefill_0=0, prefill_1=0, decode_0=40, decode_1=60), "no worker of a role took a request"),
+    ],
+)
+def test_nothing_to_spread_has_no_imbalance(found: Recording, reason: str) -> None:
+    imbalance = value("worker_imbalance", found)
+    assert isinstance(imbalance, Absent)
+    assert reason in imbalance.reason
+
+
 BETTER = {"server_input_token_throughput", "server_output_token_throughput", "router_hit_rate", "lmcache_hit_rate"}
 BETTER |= {"prefix_cache_hit_rate", "external_cache_hit_rate", "speculation_acceptance_rate", "speculation_acceptance_length"}
-FACTS_ALONE = {"server_requests_running", "kv_cache_usage", "kv_cache_usage_max", "kvbm_matched_tokens"}
+BETTER |= {"cached_token_rate", "lmcache_l1_hit_rate", "lmcache_l2_hit_rate"}
+BETTER |= {f"speculation_acceptance_rate_at_{position}" for position in range(1, 6)}
+FACTS_ALONE = {"server_requests_running", "kv_cache_usage", "kv_cache_usage_max", "kvbm_matched_tokens", "worker_imbalance"}
+FACTS_ALONE |= {"router_events", "external_prompt_tokens", "kv_transfers", "kv_transferred_bytes"}
+FACTS_ALONE |= {f"kvbm_blocks_{way}_{tier}" for way in ("offloaded_to", "onboarded_from") for tier in ("host", "disk", "store")}
 
 
 def test_directions() -> None:

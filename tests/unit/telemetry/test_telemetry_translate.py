@@ -86,6 +86,33 @@ def test_one_name_may_stand_for_two_ids() -> None:
     assert {key[0]: series.values[-1] for key, series in found.items()} == {ids.ENGINE_PROMPT_TOKENS: 4.0, ids.ENGINE_PREFIX_QUERIES: 4.0}
 
 
+def test_labels_that_matter_keep_a_counter_apart() -> None:
+    """Accepted tokens by position: over the ranks of the engine they are summed, over the positions they are not."""
+
+    def page(first: int, second: int) -> str:
+        name = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
+        return "".join(
+            f'{name}{{engine="{engine}",position="{position}"}} {value}\n'
+            for engine in "01"
+            for position, value in enumerate((first, second))
+        )
+
+    found = translated(page(10, 5), page(14, 6), page(20, 6))
+    assert {labels: series.values for (_, labels), series in found.items()} == {
+        (("position", "0"),): (0.0, 8.0, 20.0),
+        (("position", "1"),): (0.0, 2.0, 2.0),
+    }
+    assert {key[0] for key in found} == {ids.ENGINE_ACCEPTED_AT_POSITION}
+
+
+def test_only_what_the_table_asks_for_is_counted() -> None:
+    name = "vllm:prompt_tokens_by_source_total"
+    pages = (f'{name}{{source="local_compute"}} {n}\n{name}{{source="external_kv_transfer"}} {10 * n}\n' for n in (1, 3))
+    assert [series.values for series in translated(*pages).values()] == [(0.0, 20.0)]
+    unwanted = "".join(f'{name}{{source="local_cache_hit"}} 5\n' for _ in range(2))
+    assert translated(unwanted, unwanted) == {}
+
+
 def test_unknown_names_are_dropped_unless_they_are_asked_for() -> None:
     page = '# TYPE x_total counter\nx_total{a="1"} 5\n# TYPE g gauge\ng 3\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 2\nh_count 1\n'
     assert translated(page, page) == {}

@@ -130,6 +130,14 @@ HIGHER = {
     "lmcache_hit_rate",
     "speculation_acceptance_rate",
     "speculation_acceptance_length",
+    "cached_token_rate",
+    "lmcache_l1_hit_rate",
+    "lmcache_l2_hit_rate",
+    "speculation_acceptance_rate_at_1",
+    "speculation_acceptance_rate_at_2",
+    "speculation_acceptance_rate_at_3",
+    "speculation_acceptance_rate_at_4",
+    "speculation_acceptance_rate_at_5",
 }
 
 

@@ -38,6 +38,7 @@ OVERHEAD, ROUTER_HITS, PREFIX_HITS = value("router_overhead"), value("router_hit
 EXTERNAL_HITS, LMCACHE_HITS = value("external_cache_hit_rate"), value("lmcache_hit_rate")
 FRONTEND_ITL, FRONTEND_TTFT = value("frontend_inter_token_latency"), value("frontend_time_to_first_token")
 ACCEPTANCE, LENGTH = value("speculation_acceptance_rate"), value("speculation_acceptance_length")
+CACHED, TRANSFER_FAILURES = value("cached_token_rate"), value("kv_transfer_failures")
 TTFT_MEAN = Cell("time_to_first_token.v1", "mean")
 
 USUAL = {
@@ -58,6 +59,8 @@ USUAL = {
     LMCACHE_HITS: 0.5,
     ACCEPTANCE: 0.7,
     LENGTH: 2.4,
+    CACHED: 0.6,
+    TRANSFER_FAILURES: 0.0,
 }
 
 REGRESSED = Verdict(
@@ -104,7 +107,9 @@ def stages(level: Mapping[Cell, float], *, without: Sequence[Cell] = (), documen
         (OVERHEAD, 0.004, "routing"),
         (ROUTER_HITS, 0.3, "routing"),
         (PREFIX_HITS, 0.3, "prefill"),
+        (CACHED, 0.3, "prefill"),
         (EXTERNAL_HITS, 0.2, "KV transfer"),
+        (TRANSFER_FAILURES, 6.0, "KV transfer"),
         (LMCACHE_HITS, 0.2, "KV transfer"),
         (FRONTEND_TTFT, 0.060, "prefill"),
         (FRONTEND_ITL, 0.0115, "decode"),
