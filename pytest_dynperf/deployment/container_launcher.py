@@ -41,7 +41,7 @@ from pytest_dynperf.secret import known_secrets
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_dynperf.deployment.container_engine import Engine
@@ -75,6 +75,7 @@ class ContainerGroup:
         self._lifeline: socket.socket | None = None
         self._sentinel = ""
         self._sentinels = 0
+        self._making = False
 
     def open(self, images: Sequence[str]) -> None:
         """Start the reaper, the network and the sentinel, whose program comes from the first of ``images`` that has one.
@@ -88,7 +89,7 @@ class ContainerGroup:
             raise DeploymentError(msg) from error
         if not self._settings.host_network:
             body = network_body(self._birth)
-            with translated("cannot make a private network"):
+            with translated("cannot make a private network"), self._asked_for():
                 self.engine.client.create_network(
                     str(body["Name"]), driver=str(body["Driver"]), labels=self._birth.labels, check_duplicate=True
                 )
@@ -117,7 +118,7 @@ class ContainerGroup:
     def _start_sentinel(self, body: Mapping[str, object]) -> None:
         self._sentinels += 1
         name = self._birth.name(SENTINEL if self._sentinels == 1 else f"{SENTINEL}-{self._sentinels}")
-        with translated("cannot create the sentinel container"):
+        with translated("cannot create the sentinel container"), self._asked_for():
             self._sentinel = create_container(self.engine, body, name)
         lifeline = attach(self.engine, self._sentinel, stdin=True)
         try:
@@ -137,11 +138,19 @@ class ContainerGroup:
         variables = {reaper.VARIABLE: self._birth.mark}
         body = service_body(spec, birth=self._birth, sentinel=self._sentinel, settings=self._settings, variables=variables)
         with translated(f"cannot create service {spec.name} (image {spec.image})", known_secrets(spec.env, arguments=spec.argv)):
-            container = create_container(self.engine, body, self._birth.name(spec.name))
+            with self._asked_for():
+                container = create_container(self.engine, body, self._birth.name(spec.name))
             self.engine.client.put_archive(container, VOLUME, archive(spec))
         service = ContainerService(self.engine, spec, container=container, log=log, memory_bytes=self._settings.memory_bytes)
         service.start()
         self.services[spec.name] = service
+
+    @contextlib.contextmanager
+    def _asked_for(self) -> Iterator[None]:
+        """While the engine makes something. Left by an exception, nobody knows whether and when it will be there."""
+        self._making = True
+        yield
+        self._making = False
 
     def incident(self) -> str | None:
         """Which service ended although nobody asked it to; ``None`` while all run. No system call."""
@@ -174,8 +183,8 @@ class ContainerGroup:
         except BaseException:
             reaper.let_go(guard, clean=False)
             raise
-        # What could not be removed is the reaper's: it tries for as long as it has patience, and nobody waits for it.
-        reaper.let_go(guard, clean=clean)
+        # What could not be removed, or is still being made, is the reaper's: it looks as long as it has patience, and nobody waits.
+        reaper.let_go(guard, clean=clean and not self._making)
         self.engine.close()
 
     def _remove_marked(self) -> bool:

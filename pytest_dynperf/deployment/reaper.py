@@ -32,7 +32,8 @@ PATIENCE_S = 5.0
 ENGINE_S = 30.0
 """How long an engine that is busy or restarting is asked again; 1 s is usual."""
 QUIET_S = 0.5
-"""An engine may still be making what it was asked for when its client was killed: it must have nothing of ours twice, so far apart."""
+QUIET_LOOKS = 6
+"""An engine may still be making what it was asked for when its client was killed: it must have nothing of ours so often, so far apart."""
 IN_ORDER = b"in order"
 
 
@@ -68,18 +69,31 @@ def let_go(guard: subprocess.Popen[bytes], *, clean: bool) -> None:
 
 
 def marked(mark: str) -> list[int]:
-    """Process ids of this user whose environment carries ``mark``, zombies and the caller left out."""
+    """Process ids of this user whose environment carries ``mark``, and before them those that have lost it: a process that gives itself
+    another title, as vLLM's engine core does, writes it over its environment. It still belongs to the session that a marked process leads.
+    Zombies and the caller are left out.
+    """
     entry = f"{VARIABLE}={mark}".encode()
-    found = []
+    carrying, others = [], []
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit() or int(directory.name) == os.getpid():
             continue
         try:
-            if entry in (directory / "environ").read_bytes().split(b"\0"):
-                found.append(int(directory.name))
+            carries = entry in (directory / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-    return found
+        (carrying if carries else others).append(int(directory.name))
+    leaders = set(carrying)
+    return [*(pid for pid in others if led_by(pid) in leaders), *carrying]
+
+
+def led_by(pid: int) -> int:
+    """The leader of the session that a process belongs to; 0 for a zombie, and for one that is gone."""
+    try:
+        state, _, _, session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state == "Z" else int(session)
 
 
 def kill_marked(mark: str, patience_s: float = PATIENCE_S) -> list[int]:
@@ -101,7 +115,7 @@ def remove_containers(engine: str, mark: str, patience_s: float = ENGINE_S) -> b
     """Remove the containers (with their volumes) and then the networks that carry ``mark``; whether the engine has none any more."""
     deadline = time.monotonic() + patience_s
     quiet = 0
-    while quiet < 2:
+    while quiet < QUIET_LOOKS:
         if time.monotonic() > deadline:
             return False
         try:
@@ -109,7 +123,7 @@ def remove_containers(engine: str, mark: str, patience_s: float = ENGINE_S) -> b
         except (OSError, ValueError, http.client.HTTPException):
             left = True
         quiet = 0 if left else quiet + 1
-        if quiet < 2:
+        if quiet < QUIET_LOOKS:
             time.sleep(QUIET_S)
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.deployment.container_spec import ContainerSettings
+from pytest_dynperf.deployment import container_launcher
+from pytest_dynperf.deployment.container_engine import connect
+from pytest_dynperf.deployment.container_spec import SESSION_LABEL, ContainerSettings
 from pytest_dynperf.deployment.container_stack import start_contained
 from pytest_dynperf.deployment.control import exchange
 from pytest_dynperf.deployment.model_directory import make_model
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
+    from pytest_dynperf.deployment.container_engine import Engine
     from pytest_dynperf.deployment.running import Deployment
     from tests.images.engine import Image
 
@@ -84,6 +88,32 @@ def deploy(tmp_path: Path, cache: Path, test_images: Mapping[str, Image], sessio
     yield start
     for deployment in started:
         deployment.stop()
+
+
+def test_what_the_engine_was_still_making_when_it_was_interrupted_is_removed(
+    deploy: Callable[..., Deployment], asked: Topology, engine: DockerClient, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = container_launcher.create_container, threading.Event()
+
+    def interrupted(of: Engine, body: Mapping[str, object], name: str) -> str:
+        def later() -> None:
+            stopped.wait(30)
+            own = connect()
+            make(own, body, name)
+            own.close()
+            made.set()
+
+        threading.Thread(target=later).start()
+        raise KeyboardInterrupt
+
+    stopped = threading.Event()
+    monkeypatch.setattr(container_launcher, "create_container", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(asked)
+    stopped.set()
+
+    assert made.wait(30)
+    wait_for(lambda: not engine.containers.list(all=True, filters={"label": f"{SESSION_LABEL}={session}"}), "the end of what came late")
 
 
 def answers(deployment: Deployment) -> bool:
