@@ -2,8 +2,7 @@
 
 A run of an arm whose feature slept measures the other arm: it is invalid, whatever its numbers are. All readings count, not the window
 alone: the first lies before the first request and the last after the last one, so nothing needs to be interpolated. A counter that no
-service states proves nothing, and is a reason of its own. What is not claimed is not asked for: an endpoint of somebody else, whose topology
-is not known, claims nothing.
+service states proves nothing, and is a reason of its own. What is not claimed is not asked for.
 """
 
 from __future__ import annotations

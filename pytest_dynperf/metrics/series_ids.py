@@ -21,7 +21,7 @@ FRONTEND_REQUESTS_QUEUED = "frontend.requests_queued"  # gauge; Dynamo's: until 
 ROUTER_OVERHEAD = "router.overhead"  # histogram, s, one value per routing decision
 ROUTER_HIT_RATE = "router.hit_rate"  # histogram, fraction of the prompt that the router expects in the worker's cache
 ROUTER_REQUESTS_PENDING = "router.requests_pending"  # gauge
-ROUTER_EVENTS = "router.events"  # counter: changes of what the router thinks that workers hold; its own guesses too, where it gets no events
+ROUTER_EVENTS = "router.events"  # counter: changes of what the router thinks that workers hold, be it by its own guesses
 ROUTER_EVENT_BATCHES = "router.event_batches"  # counter: batches of KV events that came to the router over ZMQ
 ROUTER_SILENT_WORKERS = "router.silent_workers"  # gauge: workers that send no KV events to a router that waits for them
 

@@ -31,7 +31,7 @@ _QUANTILE = 0.99
 _LEAST = {Scale.LOG: 0.025, Scale.LOG_ODDS: 0.10, Scale.POINTS: 0.01}
 """Smaller moves are none, however quiet the cell: about 2.5 % of a magnitude, two and a half points of a rate around one half."""
 
-_RESOLUTION = {Unit.SECONDS: 1e-4, Unit.REQUESTS: 0.5}
+_RESOLUTION = {Unit.SECONDS: 1e-4, Unit.REQUESTS: 0.5, Unit.TRANSFERS: 0.5}
 """Added to both sides: values may be 0, and a queue that grew from 1 µs to 3 has not moved."""
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dynperf.measurement.activation import PROMETHEUS, inactive, reuses
 from pytest_dynperf.metrics import series_ids as ids
-from pytest_dynperf.observation.recording import Recording
 from pytest_dynperf.observation.series import Series, SeriesKind
 from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic, Workload
 from pytest_dynperf.telemetry.names import TABLE
 from tests.fakes.observations import MS, failed, record, recording
+
+if TYPE_CHECKING:
+    from pytest_dynperf.observation.recording import Recording
 
 FRESH = Traffic(isl=1024, osl=32, concurrency=4)
 AGAIN = replace(FRESH, workload=Workload(kind="shared-prefix", prefix_ratio=0.5, prefix_count=4))
@@ -28,8 +31,8 @@ DISAGG = Topology(engine="vllm", model="m", mode="disagg", kv_cache=KvCache(conn
 PREFILLED = replace(MOCKER, mode="disagg")
 
 
-def tiered(connector: str, *, engine: str = "vllm", **sizes: int) -> Topology:
-    return Topology(engine=engine, model="m", kv_cache=KvCache(connector=connector, **(sizes or {"host_gib": 4})))
+def tiered(connector: str, *, engine: str = "vllm", host_gib: int | None = 4, disk_gib: int | None = None) -> Topology:
+    return Topology(engine=engine, model="m", kv_cache=KvCache(connector=connector, host_gib=host_gib, disk_gib=disk_gib))
 
 
 def column(series_id: str, *values: float, source: str = "worker-0") -> Series:
@@ -63,6 +66,8 @@ def told(tokens: float, workers: int = 30) -> tuple[Series, ...]:
 
 def silent(workers: float) -> Series:
     return Series(id=ids.ROUTER_SILENT_WORKERS, source="frontend", kind=SeriesKind.GAUGE, stamps_ns=(0, MS), values=(0.0, workers))
+
+
 TRANSFERS = rose(ids.KV_TRANSFERS, 30, "decode-0")
 SERVER = (rose(ids.LMCACHE_REQUESTED_TOKENS, 5_850, "lmcache"), rose(ids.LMCACHE_HIT_TOKENS, 4_608, "lmcache"))
 ON_DISK = rose(ids.LMCACHE_L2_HIT_TOKENS, 4_608, "lmcache")
@@ -74,7 +79,7 @@ ACTIVE: dict[str, tuple[Topology, Traffic, tuple[Series, ...]]] = {
     "speculation of TensorRT-LLM": (replace(DRAFTING, engine="trtllm"), FRESH, (rose(ids.ENGINE_DRAFT_TOKENS, 900),)),
     "tier in the engine": (tiered("lmcache"), FRESH, (ASKED,)),
     "tier in the engine, asked again": (tiered("lmcache"), AGAIN, (ASKED, FOUND)),
-    "tier in the engine, on disk alone": (tiered("lmcache", disk_gib=8), DISK, (ASKED, FOUND)),
+    "tier in the engine, on disk alone": (tiered("lmcache", host_gib=None, disk_gib=8), DISK, (ASKED, FOUND)),
     "tier of SGLang": (tiered("lmcache", engine="sglang"), WARM, SERVER),
     "tier beside the engine": (tiered("lmcache-mp"), FRESH, SERVER[:1]),
     "tier beside the engine, warm": (tiered("lmcache-mp"), WARM, (SERVER[0], FOUND)),
@@ -92,7 +97,7 @@ ACTIVE: dict[str, tuple[Topology, Traffic, tuple[Series, ...]]] = {
     "transfers": (DISAGG, FRESH, (TRANSFERS,)),
     "transfers, by tokens": (DISAGG, FRESH, (rose(ids.ENGINE_EXTERNAL_TOKENS, 6_000, "decode-0"),)),
     "transfers of SGLang": (replace(DISAGG, engine="sglang"), FRESH, (rose(ids.KV_TRANSFERS, 30, "prefill-0"),)),
-    "prefill of the mocker": (PREFILLED, FRESH, (rose(ids.ENGINE_REQUESTS, 30, "prefill-0"), rose(ids.ENGINE_REQUESTS, 30, "decode-0"))[:1]),
+    "prefill of the mocker": (PREFILLED, FRESH, (rose(ids.ENGINE_REQUESTS, 30, "prefill-0"),)),
 }
 PARTS = [(name, part) for name, (_, _, series) in ACTIVE.items() for part in range(len(series))]
 
@@ -209,7 +214,8 @@ def test_what_prefill_takes_from_a_tier_is_no_transfer() -> None:
 
 
 def test_decode_that_does_all_the_work() -> None:
-    alone = (rose(ids.ENGINE_REQUESTS, 0, "prefill-0"), rose(ids.ENGINE_REQUESTS, 0, "prefill-1"), rose(ids.ENGINE_REQUESTS, 30, "decode-0"))
+    idle = tuple(rose(ids.ENGINE_REQUESTS, 0, f"prefill-{number}") for number in range(2))
+    alone = (*idle, rose(ids.ENGINE_REQUESTS, 30, "decode-0"))
     (reason,) = inactive(PREFILLED, FRESH, seen(*alone))
     assert "decode workers did all of it" in reason
     assert "prefill-0, prefill-1" in reason
