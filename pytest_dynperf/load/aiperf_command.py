@@ -174,4 +174,6 @@ def _inputs(endpoint: Endpoint, traffic: Traffic, name: _Names) -> list[str]:
         inputs["ignore_eos"] = True
         if not traffic.workload.osl_stddev:
             inputs |= {"min_tokens": traffic.osl, "max_tokens": traffic.osl}
+    if traffic.temperature is not None:
+        inputs["temperature"] = traffic.temperature
     return name.option("--extra-inputs", value=json.dumps(inputs)) if inputs else []

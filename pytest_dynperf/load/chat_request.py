@@ -111,8 +111,13 @@ def request_body(endpoint: Endpoint, request: Request, traffic: Traffic) -> byte
     }
     if traffic.ignore_eos:
         body |= {"min_tokens": request.osl, "ignore_eos": True}
+    if traffic.temperature is not None:
+        body["temperature"] = traffic.temperature
+    if request.stop:
+        body["stop"] = request.stop
     extra = dict(endpoint.extra_body)
-    if taken := sorted(_OWN_FIELDS & extra.keys()):
+    decided = _OWN_FIELDS | ({"temperature", "stop"} & body.keys())
+    if taken := sorted(decided & extra.keys()):
         msg = f"the endpoint's extra body must not set {', '.join(taken)}: the traffic decides that"
         raise UsageError(msg)
     return msgspec.json.encode(body | extra)

@@ -158,6 +158,9 @@ class Phase:
                 turn=request.turn,
                 scheduled_ns=due_ns,
                 error=failure(FailureKind.DROPPED, reason),
+                item=request.item,
+                subject=request.subject,
+                expected=request.expected,
             )
             self.records.append(record)
             self._sink(record)
@@ -185,6 +188,7 @@ class Phase:
             run=self.share.run,
             measured=flight.measured,
             ignore_eos=self.share.traffic.ignore_eos,
+            keep_text=self.share.traffic.keep_text,
             secrets=self._secrets,
         )
         flight.exchange.stream.discard()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.load.sse import StreamContent, read_stream
+from pytest_dynperf.load.sse import StreamContent, read_stream, read_text
 from pytest_dynperf.observation.completeness import Answer, failure_of
 from pytest_dynperf.observation.request_record import RequestRecord
 from pytest_dynperf.secret import NONE, redact
@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 
 
 def record_of(
-    exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool, secrets: Secrets = NONE
+    exchange: Exchange,
+    request: Request,
+    *,
+    request_id: str,
+    run: str,
+    measured: bool,
+    ignore_eos: bool,
+    keep_text: bool = False,
+    secrets: Secrets = NONE,
 ) -> RequestRecord:
-    """Parse and judge what was captured; what the server says of an error is kept without ``secrets``. About 30 µs, and what
-    :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk.
+    """Parse and judge what was captured; what the server says is kept without ``secrets``, and its text only for a request with an item,
+    or with ``keep_text``. About 30 µs, and what :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk;
+    :func:`~pytest_dynperf.load.sse.read_text` comes on top where the text is kept.
     """
     stream = exchange.stream
     content = read_stream(stream.pieces) if stream.status == 200 else StreamContent()
+    text = read_text(stream.pieces) if (request.item is not None or keep_text) and stream.status == 200 else None
     answer = Answer(
         http_status=stream.status,
         body_excerpt=redact(_excerpt(exchange), secrets, cut=True),
@@ -62,6 +72,10 @@ def record_of(
         coalesced=content.coalesced,
         receive_lag_ns=exchange.largest_lag_ns,
         error=failure_of(answer, osl_requested=request.osl, ignore_eos=ignore_eos),
+        item=request.item,
+        subject=request.subject,
+        expected=request.expected,
+        answer=None if text is None else redact(text, secrets),
     )
 
 

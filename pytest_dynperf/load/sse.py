@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LINE_LIMIT_BYTES = 1 << 20
 _EXCERPT = 200
@@ -219,6 +219,32 @@ def read_stream(pieces: Iterable[tuple[int, bytes]]) -> StreamContent:
     if not content.events and first.strip() and content.malformed is None:
         content.malformed = f"no server-sent event in the answer: {_excerpt(first)}"
     return content
+
+
+def read_text(pieces: Iterable[tuple[int, bytes]]) -> str:
+    """The text of a captured body, of its first choice: contents joined, without reasoning and tool calls; what cannot be parsed is left
+    out. About 3 µs a chunk. A pass of its own, so that :func:`read_stream` costs no more where nobody asks for texts.
+    """
+    parser = EventParser()
+    texts: list[str] = []
+    try:
+        for _, piece in pieces:
+            for event in parser.feed(piece):
+                texts += _texts_of(event)
+    except LineTooLong:
+        pass
+    return "".join(texts)
+
+
+def _texts_of(event: Event) -> Iterator[str]:
+    try:
+        chunk = _decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # [DONE] first of all
+        return
+    for choice in (chunk.choices or ())[:1]:
+        text = choice.text or (choice.delta.content if choice.delta is not None else None)
+        if text:
+            yield text
 
 
 def _read_event(content: StreamContent, event: Event, stamp_ns: int) -> None:

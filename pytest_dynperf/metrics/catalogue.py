@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.metrics import fault, goodput, latency, length, server, steady, throughput
+from pytest_dynperf.metrics import accuracy, fault, goodput, latency, length, server, steady, throughput
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.metrics.statistic import STATISTICS
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CATALOGUE: Mapping[str, MetricDefinition] = MappingProxyType(
     {
         definition.id: definition
-        for family in (throughput, goodput, steady, latency, length, server, fault)
+        for family in (throughput, goodput, steady, latency, length, server, fault, accuracy)
         for definition in family.DEFINITIONS
     }
 )

@@ -1,7 +1,8 @@
 """The file of request records: one JSON object per line, in the order in which they were parsed.
 
 Keys are the field names of :class:`~pytest_dynperf.observation.request_record.RequestRecord` in their order, with ``schema`` in
-front, the three token counts in one object ``usage``, enums by value, and ``error`` as an object or null.
+front, the three token counts in one object ``usage``, enums by value, and ``error`` as an object or null. ``item``, ``subject``,
+``expected`` and ``answer`` stand only where there is one.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA = 2
-_READABLE = (1, 2)  # 1 had no conversations, no tokens of a chunk and no first output
+SCHEMA = 3
+_READABLE = (1, 2, 3)  # 1 had no conversations, no tokens of a chunk and no first output; 2 had no items and no answers
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens")
-_NAMES = tuple(field.name for field in fields(RequestRecord))
+_OF_ITEMS = ("item", "subject", "expected", "answer")
+_NAMES = tuple(field.name for field in fields(RequestRecord) if field.name not in _OF_ITEMS)
 
 
 def encode(record: RequestRecord) -> bytes:
@@ -38,6 +40,9 @@ def encode(record: RequestRecord) -> bytes:
             line[name] = {"kind": value.kind.value, "detail": value.detail}
         else:
             line[name] = value
+    for name in _OF_ITEMS:
+        if (value := getattr(record, name)) is not None:
+            line[name] = value
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
@@ -52,7 +57,7 @@ def decode(line: bytes) -> RequestRecord:
         raise TypeError(msg)
     schema = values.pop("schema", None)
     if schema not in _READABLE:
-        msg = f"schema {schema!r}, and this version reads {' and '.join(map(str, _READABLE))}"
+        msg = f"schema {schema!r}, and this version reads {', '.join(map(str, _READABLE))}"
         raise ValueError(msg)
     try:
         values |= values.pop("usage")

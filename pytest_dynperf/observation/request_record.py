@@ -47,7 +47,9 @@ class RequestRecord:
     content chunks that came in one read with an earlier one and so share its stamp. ``receive_lag_ns`` is the largest difference between
     user and kernel stamp among its reads. ``server_ttft_s`` is what the server itself reports (Dynamo's ``nvext.timing``).
     ``first_output_ns`` is the stamp of the first content chunk that is no reasoning. ``chunk_tokens`` holds the tokens of each content
-    chunk where the server states usage with every chunk. ``conversation`` and ``turn`` are those of the request.
+    chunk where the server states usage with every chunk. ``conversation`` and ``turn`` are those of the request, and so are ``item``,
+    ``subject`` and ``expected``: which question of a set was asked, its group, and the right answer. ``answer`` is the text that came,
+    without reasoning, kept for requests that have an item and where the traffic asks for texts.
     """
 
     request_id: str
@@ -77,3 +79,7 @@ class RequestRecord:
     coalesced: int = 0
     receive_lag_ns: int | None = None
     error: Failure | None = None
+    item: str | None = None
+    subject: str | None = None
+    expected: str | None = None
+    answer: str | None = None

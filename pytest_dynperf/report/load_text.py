@@ -89,6 +89,8 @@ def _workload(traffic: Traffic) -> str:
         "shared-prefix": f"{wording.percent(workload.prefix_ratio)} of each prompt from "
         f"{wording.counted(workload.prefix_count, 'shared prefix').replace('prefixs', 'prefixes')}",
         "conversation": f"conversations of {workload.turns} turns with {workload.turn_delay_s:g} s between",
+        "mmlu": "questions of cais/mmlu",
+        "fact-table": "questions about tables of facts",
         "images": f"{wording.counted(workload.image_count, 'picture')} with each random prompt",
     }[workload.kind]
     return f"{words}, {isl}, {osl}"

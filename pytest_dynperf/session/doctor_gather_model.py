@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.deployment.hub import repository_of, snapshot_in
+from pytest_dynperf.deployment.hub import repository_of
 from pytest_dynperf.session.doctor_facts import ModelFacts
+from pytest_dynperf.workload.hub_cache import snapshot_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.scenario.traffic import ITEM_KINDS
+from pytest_dynperf.workload.stream import question_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,11 +19,19 @@ _PIECE_BYTES = 1 << 20
 
 
 def workload_facts(case: Case) -> dict[str, str]:
-    """``workload.file``: twelve hexadecimal digits of the SHA-256 of the file, of a directory: of its files' names and contents. Empty
-    where the workload reads none. Reads all of it: about a second per GB.
+    """``workload.file``: twelve hexadecimal digits of the SHA-256 of the file, of a directory: of its files' names and contents. Reads all
+    of it: about a second per GB. ``workload.questions``: the same of the questions that are asked, in their order. Empty where the workload
+    reads none.
 
     :raises WorkloadError: when it cannot be read.
     """
+    if case.traffic.workload.kind in ITEM_KINDS:
+        found = question_set(case.traffic.workload, Path(case.directory))
+        return {
+            "workload.questions": hashlib.sha256(repr((found.items, sorted(found.examples.items()), found.header)).encode()).hexdigest()[
+                :12
+            ]
+        }
     name = case.traffic.workload.file
     if name is None:
         return {}

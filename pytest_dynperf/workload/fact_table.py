@@ -33,8 +33,8 @@ BLOCK_TOKENS = 128
 FACTS_PER_BLOCK = BLOCK_TOKENS // FACT_TOKENS
 
 ASKED_PER_BLOCK = 28
-"""Only the first 28 of a block's 32 facts are asked for: up to 16 tokens may stand before the facts (template, ``Facts:``) without moving an
-asked fact into the next block.
+"""Only the first 28 of a block's 32 facts are asked for: up to 16 tokens may stand before the facts (template, ``Facts:``) without moving
+an asked fact into the next block.
 """
 
 TABLES = 8
@@ -131,7 +131,7 @@ def questions(table: tuple[tuple[str, str], ...], seed: int, *, per_block: int =
 
 
 def rows(*, tables: int = TABLES, facts: int = TABLE_FACTS, per_block: int = PER_BLOCK, seed: int = SEED) -> tuple[dict[str, object], ...]:
-    """The local set in the schema of ``cais/mmlu``: ``question``, ``subject``, ``choices``, ``answer``. 512 rows as it stands, 2 MB of text.
+    """The local set in the schema of ``cais/mmlu``: ``question``, ``subject``, ``choices``, ``answer``. 512 rows as it stands, 2 MB.
 
     Neighbours are of different tables, so that a device cache which holds fewer tables than there are never helps: the tables take turns.
 
@@ -140,7 +140,12 @@ def rows(*, tables: int = TABLES, facts: int = TABLE_FACTS, per_block: int = PER
     made = [table(seed + number, facts) for number in range(tables)]
     asked = [questions(each, seed + number, per_block=per_block) for number, each in enumerate(made)]
     return tuple(
-        {"question": question_text(each, question), "subject": question.subject, "choices": list(question.choices), "answer": question.answer}
+        {
+            "question": question_text(each, question),
+            "subject": question.subject,
+            "choices": list(question.choices),
+            "answer": question.answer,
+        }
         for turn in zip(*asked, strict=True)
         for each, question in zip(made, turn, strict=True)
     )
@@ -156,7 +161,8 @@ def _question(table: tuple[tuple[str, str], ...], index: int, block: int, seed: 
     name = f"choices {seed} {index}"
     others = _ordered(name, [other for _, other in table if other != value])[: len(LETTERS) - 1]
     answer = hashlib.sha256(f"{name} answer".encode()).digest()[0] % len(LETTERS)
-    first, second, third, fourth = (*others[:answer], value, *others[answer:])
+    placed = [*others[:answer], value, *others[answer:]]
+    first, second, third, fourth = placed
     return Question(key=key, choices=(first, second, third, fourth), answer=answer, block=block, fact=index)
 
 

@@ -13,6 +13,9 @@ class Request:
 
     ``at_s``: when a trace sends it, in seconds after its first request. ``conversation`` names what ``turn`` (from 0) belongs to: the turns
     of one conversation follow each other, ``delay_s`` after the end of the one before, on one connection.
+
+    ``item`` names the question of a set that is asked, stable from run to run; ``subject`` its group, ``expected`` the right answer. The
+    server ends its answer before any of ``stop``.
     """
 
     index: int
@@ -25,3 +28,7 @@ class Request:
     conversation: str | None = None
     turn: int = 0
     delay_s: float = 0.0
+    item: str | None = None
+    subject: str | None = None
+    expected: str | None = None
+    stop: tuple[str, ...] = ()

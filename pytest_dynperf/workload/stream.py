@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import WorkloadError
+from pytest_dynperf.scenario.traffic import ITEM_KINDS
 from pytest_dynperf.workload.conversation import conversation_requests
+from pytest_dynperf.workload.fixed_prompts import fixed_requests, read_prompts
 from pytest_dynperf.workload.media import image_requests, read_images
+from pytest_dynperf.workload.mmlu import QuestionSet, chosen, item_requests, local_set
+from pytest_dynperf.workload.mmlu_files import read_set
 from pytest_dynperf.workload.prompt_lengths import Lengths
 from pytest_dynperf.workload.shared_prefix import shared_prefix_requests
 from pytest_dynperf.workload.synthesizer import adjust
@@ -55,13 +59,36 @@ def _requests(traffic: Traffic, source: PromptSource, *, seed: int, shape_seed: 
     if workload.kind == "shared-prefix":
         ratio, prefixes = workload.prefix_ratio, workload.prefix_count
         return shared_prefix_requests(source, lengths, prefix_ratio=ratio, prefix_count=prefixes, seed=seed, shape_seed=shape_seed)
-    if workload.kind not in {"synthetic", "images"}:
+    if workload.kind == "prompts":
+        return fixed_requests(read_prompts(_file(workload, root)), source, osl=traffic.osl)
+    if workload.kind not in {"synthetic", "images", *ITEM_KINDS}:
         msg = f"nothing here makes requests of traffic.workload.kind = {workload.kind!r}"
         raise WorkloadError(msg)
     requests = synthetic_requests(source, isl=traffic.isl, osl=traffic.osl, seed=seed, shape_seed=shape_seed, max_isl=max_isl, **spread)
     if workload.kind == "synthetic":
         return requests
+    if workload.kind in ITEM_KINDS:
+        found = question_set(workload, root)
+        return item_requests(found, requests, source, warmup_count=traffic.warmup_count, shots=shots_of(workload), osl=traffic.osl)
     return image_requests(requests, read_images(_file(workload, root)), count=workload.image_count, seed=seed)
+
+
+def question_set(workload: Workload, root: Path) -> QuestionSet:
+    """The questions that ``workload`` asks, in their order. Reads all of the set.
+
+    :raises WorkloadError: when it is not here, is not a set, or nothing of it is left.
+    """
+    if workload.kind == "fact-table":
+        found, where = local_set(), "the set made by code"
+    else:
+        path = None if workload.file is None else root / workload.file
+        found, where = read_set(path), "cais/mmlu" if path is None else str(path)
+    return chosen(found, subjects=workload.subjects, limit=workload.limit, where=where)
+
+
+def shots_of(workload: Workload) -> int:
+    """Examples before each question: the set that is made by code has none."""
+    return 0 if workload.kind == "fact-table" else workload.shots
 
 
 def _file(workload: Workload, root: Path) -> Path:

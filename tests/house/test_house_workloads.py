@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ def test_a_scenario_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     (pictures / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Count to ten."}\n{"prompt": "And back.", "kind": "lists"}\n')
+    (tmp_path / "mmlu").mkdir()
+    row = {"question": "1 + 1?", "subject": "sums", "choices": ["1", "2", "3", "4"], "answer": 1}
+    (tmp_path / "mmlu" / "test.jsonl").write_text("".join(json.dumps(row | {"question": f"{n} + 1?"}) + "\n" for n in range(2)))
     for case in cases(SCENARIOS[kind], tmp_path):
         assert case.traffic.workload.kind == kind
         requests = islice(requests_of(case.traffic, SOURCE, seed=1, root=tmp_path), 8)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_dynperf.deployment.container_stack import MODEL, mounted
-from pytest_dynperf.deployment.hub import hub_cache, local_model
+from pytest_dynperf.deployment.hub import local_model
 from pytest_dynperf.errors import DeploymentError
+from pytest_dynperf.workload.hub_cache import hub_cache
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_an_interrupt_ends_the_whole_group(script: Callable[[str], Path], tmp_pa
 
 
 def test_who_ignores_sigterm_is_killed(script: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_dynperf.load.aiperf.STOP_S", 0.3)
+    monkeypatch.setattr("pytest_dynperf.load.outside_process.STOP_S", 0.3)
     own = tmp_path / "own"
     body = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {written(own, 'os.getpid()')}; time.sleep(600)"
     with pytest.raises(WorkloadError, match="was stopped"):

@@ -55,6 +55,10 @@ def test_names_of_an_older_version_and_nothing_that_it_does_not_know() -> None:
     )
 
 
+def test_a_temperature_is_passed_on() -> None:
+    assert '"max_tokens": 32, "temperature": 0.0}' in line(replace(TRAFFIC, temperature=0.0))
+
+
 def test_open_loops() -> None:
     gamma = Traffic(
         isl=9, osl=8, arrival=Arrival(process="gamma", rate_per_s=2.5, burstiness=0.5, max_in_flight=16), requests=30, warmup_requests=0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_images_stand_before_the_text() -> None:
     ]
 
 
+def test_a_temperature_is_sent_where_one_is_asked_for_and_nobody_else_sets_it() -> None:
+    assert "temperature" not in body(CHAT, asked())
+    greedy = replace(TRAFFIC, temperature=0.0)
+    assert json.loads(request_body(CHAT, asked(), greedy))["temperature"] == 0
+    hot = replace(CHAT, extra_body=(("temperature", 1.0),))
+    assert json.loads(request_body(hot, asked(), TRAFFIC))["temperature"] == 1
+    with pytest.raises(UsageError, match="temperature"):
+        request_body(hot, asked(), greedy)
+    assert greedy.workload_hash != TRAFFIC.workload_hash
+
+
 def test_text_completions() -> None:
     sent = body(TEXT, asked())
     assert sent["prompt"] == "hello"
@@ -84,3 +96,13 @@ def test_the_message() -> None:
     assert b"\r\nX-Session-ID: tea%0D%0Af%C3%BCr%202\r\n" in told
     with pytest.raises(UsageError, match="X-Session-ID"):
         request_head(Endpoint(base_url="http://host", model="m", headers=(("X-Session-ID", "1"),)), origin_of(CHAT))
+
+
+def test_an_answer_ends_where_its_request_says_and_nobody_else_does() -> None:
+    assert "stop" not in body(CHAT, asked())
+    question = replace(asked(), stop=("</s>", "\n"))
+    assert json.loads(request_body(CHAT, question, TRAFFIC))["stop"] == ["</s>", "\n"]
+    stopping = replace(CHAT, extra_body=(("stop", ["."]),))
+    assert json.loads(request_body(stopping, asked(), TRAFFIC))["stop"] == ["."]
+    with pytest.raises(UsageError, match="stop"):
+        request_body(stopping, question, TRAFFIC)

@@ -56,6 +56,29 @@ def timeless(record: RequestRecord) -> RequestRecord:
 WHOLE = recorded([ANSWER])
 
 
+def test_a_text_is_kept_of_an_item_or_where_it_is_asked_for() -> None:
+    assert WHOLE.answer is None
+    exchange = Exchange(message=b"", due_ns=1, sent_ns=2)
+    exchange.stream.feed(ANSWER, 10)
+    keywords = {"request_id": "r", "run": "1", "measured": True, "ignore_eos": True}
+    asked = replace(REQUEST, item="law/0", subject="law", expected="B")
+    record = record_of(exchange, asked, **keywords)  # type: ignore[arg-type]
+    assert (record.item, record.subject, record.expected, record.answer) == ("law/0", "law", "B", " é and")
+    kept = record_of(exchange, REQUEST, keep_text=True, **keywords)  # type: ignore[arg-type]
+    assert (kept.item, kept.answer) == (None, " é and")
+    assert replace(record, item=None, subject=None, expected=None, answer=None) == replace(kept, answer=None)
+
+
+def test_a_secret_in_an_answer_is_not_kept() -> None:
+    exchange = Exchange(message=b"", due_ns=1, sent_ns=2)
+    exchange.stream.feed(ANSWER.replace(b'" and"', b'" sk-12"'), 10)
+    record = record_of(
+        exchange, REQUEST, request_id="r", run="1", measured=True, ignore_eos=True, keep_text=True, secrets=secrets_of(["é sk-12"])
+    )
+    assert record.answer is not None
+    assert "sk-12" not in record.answer
+
+
 def test_what_a_record_keeps() -> None:
     assert WHOLE.error is None
     assert (WHOLE.index, WHOLE.conversation, WHOLE.turn) == (7, "c", 2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pytest_dynperf.metrics import fault, server, steady
+from pytest_dynperf.metrics import accuracy, fault, server, steady
 from pytest_dynperf.metrics.catalogue import CATALOGUE, cells, statistics
 from pytest_dynperf.metrics.definition import Cell, Kind, RunFacts
 from pytest_dynperf.metrics.objectives import Objectives
@@ -171,7 +171,7 @@ WORSE: dict[str, Recording] = {
     **dict.fromkeys(THROUGHPUTS, recording(SLOWER, window_ms=2_000)),
     "request_error_rate": recording([*SLOWER, failed(7)]),
 }
-ELSEWHERE = {definition.name for definition in (*steady.DEFINITIONS, *server.DEFINITIONS, *fault.DEFINITIONS)}
+ELSEWHERE = {definition.name for definition in (*steady.DEFINITIONS, *server.DEFINITIONS, *fault.DEFINITIONS, *accuracy.DEFINITIONS)}
 """What needs more than two requests, and has a file of its own."""
 
 
@@ -226,6 +226,8 @@ RATES = {
     "lmcache_hit_rate": 0.08,
     "speculation_acceptance_rate": 0.04,
     "cached_token_rate": 0.08,
+    "accuracy": 0.04,
+    "unreadable_answer_rate": 0.2,
     "lmcache_l1_hit_rate": 0.08,
     "lmcache_l2_hit_rate": 0.08,
     **{f"speculation_acceptance_rate_at_{position}": 0.04 for position in range(1, 6)},
@@ -251,7 +253,7 @@ def test_cells_have_the_statistics_of_their_metric() -> None:
     assert statistics(CATALOGUE["request_latency.v1"]) == ("mean", "p50", "p90", "p95", "p99")
     assert Cell("request_throughput.v1", "value") in cells()
     assert Cell("request_throughput.v1", "p50") not in cells()
-    assert len(cells()) == len(set(cells())) == 12 * 5 + 8 + len(server.DEFINITIONS) + len(fault.DEFINITIONS)
+    assert len(cells()) == len(set(cells())) == 12 * 5 + 8 + sum(len(family.DEFINITIONS) for family in (server, fault, accuracy))
 
 
 def test_catalogue_cannot_be_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,10 @@ RECORDS = st.builds(
     coalesced=st.integers(0, 9),
     receive_lag_ns=st.none() | st.integers(-(10**6), 10**9),
     error=st.none() | st.builds(Failure, kind=st.sampled_from(FailureKind), detail=st.text(max_size=50)),
+    item=st.none() | st.text(max_size=9),
+    subject=st.none() | st.text(max_size=9),
+    expected=st.none() | st.sampled_from("ABCD"),
+    answer=st.none() | st.text(max_size=40),
 )
 
 
@@ -81,6 +86,20 @@ def test_a_line_of_schema_1_is_read() -> None:
     assert decode(json.dumps(old).encode()) == record
 
 
+def test_a_line_of_schema_2_is_read() -> None:
+    record = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
+    assert decode(json.dumps(json.loads(encode(record)) | {"schema": 2}).encode()) == record
+
+
+def test_an_item_stands_behind_everything_else_and_only_where_there_is_one() -> None:
+    plain = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
+    line = json.loads(encode(replace(plain, item="law/0", subject="law", expected="B", answer="")))
+    assert list(line)[-4:] == ["item", "subject", "expected", "answer"]
+    assert line["answer"] == ""
+    assert not {"item", "subject", "expected", "answer"} & set(json.loads(encode(plain)))
+    assert list(json.loads(encode(replace(plain, answer="kept"))))[-1] == "answer"
+
+
 def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "1.jsonl"
     record = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
@@ -94,7 +113,7 @@ def test_a_file(tmp_path: Path) -> None:
         (b'{"schema":1,"requ', "Unterminated"),
         (b"[]", "not a JSON object"),
         (b"{}", "schema None"),
-        (b'{"schema":3}', "schema 3, and this version reads 1 and 2"),
+        (b'{"schema":4}', "schema 4, and this version reads 1, 2, 3"),
         (b'{"schema":1}', "'usage' is missing"),
     ],
 )

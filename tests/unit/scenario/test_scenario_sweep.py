@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +18,7 @@ from pytest_dynperf.scenario.keys import KEYS, Value
 from pytest_dynperf.scenario.platform import Platform
 from pytest_dynperf.scenario.scenario import Layer, Scenario
 from pytest_dynperf.scenario.sweep import expand
+from pytest_dynperf.scenario.traffic import Traffic, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,6 +253,9 @@ def test_a_case_is_made_of_every_layer_value() -> None:
         assert at == value, name
 
 
+QUESTIONS: dict[str, Value] = {"traffic.concurrency": 2, "traffic.workload.kind": "mmlu"}
+
+
 def test_a_closed_loop_and_an_open_one_ask_for_different_keys() -> None:
     open_loop: dict[str, Value] = {"traffic.arrival.process": "poisson", "traffic.arrival.rate_per_s": 10.0}
     with pytest.raises(ScenarioError, match=r"sweep/scenario.toml.*traffic.concurrency has no meaning.*'poisson'"):
@@ -289,6 +293,14 @@ def test_a_closed_loop_and_an_open_one_ask_for_different_keys() -> None:
             {"traffic.arrival.process": "constant", "traffic.arrival.rate_per_s": 2.0, "traffic.workload.kind": "conversation"},
             "conversations run in a closed loop",
         ),
+        ({"traffic.concurrency": 2, "traffic.workload.kind": "fact-table", "traffic.workload.file": "x"}, "made by code: remove it"),
+        (
+            {"traffic.arrival.process": "constant", "traffic.arrival.rate_per_s": 2.0, "traffic.workload.kind": "mmlu"},
+            "is asked in a closed loop",
+        ),
+        (QUESTIONS, "traffic.ignore_eos is true"),
+        (QUESTIONS | {"traffic.ignore_eos": False}, "traffic.temperature is missing"),
+        (QUESTIONS | {"traffic.ignore_eos": False, "traffic.temperature": 0.0}, "traffic.requests is missing"),
         ({"traffic.concurrency": 2, "traffic.workload.min_isl": 5, "traffic.workload.max_isl": 4}, "no request would be left"),
     ],
 )
@@ -297,3 +309,13 @@ def test_keys_that_do_not_go_together(values: dict[str, Value], words: str) -> N
     subject = Scenario(suite="s", file="s/scenario.toml", question="?", layer=Layer(values=known | values, gates=(GATE,)))
     with pytest.raises(ScenarioError, match=re.escape(words)):
         expand(subject, platform())
+
+
+def test_what_was_asked_before_there_were_questions_is_still_the_same() -> None:
+    """Baselines are found by it."""
+    plain = Traffic(isl=8, osl=4, concurrency=1)
+    assert plain.workload_hash == replace(plain, keep_text=True).workload_hash == "22fc89c89fc8"
+    questions = replace(plain, workload=Workload(kind="fact-table"))
+    asked = (questions.workload, replace(questions.workload, limit=3), replace(questions.workload, shots=0))
+    hashes = {replace(questions, workload=workload).workload_hash for workload in asked}
+    assert len(hashes) == 3

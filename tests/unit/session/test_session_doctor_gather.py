@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.deployment.hub import hub_cache
 from pytest_dynperf.deployment.lease import DIRECTORY_VARIABLE, acquire_host
 from pytest_dynperf.deployment.reaper import VARIABLE
 from pytest_dynperf.quantity import Absent
@@ -23,6 +22,7 @@ from pytest_dynperf.session.doctor_gather import gather, look_at_host, look_at_s
 from pytest_dynperf.session.doctor_gather_engine import gpus_by, look_at_engine
 from pytest_dynperf.session.doctor_gather_gpu import look_at_gpus
 from pytest_dynperf.session.doctor_gather_model import look_at_model
+from pytest_dynperf.workload.hub_cache import hub_cache
 from tests.fakes.doctor_facts import H200, MOCKER, MODEL
 
 if TYPE_CHECKING:

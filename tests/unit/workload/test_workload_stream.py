@@ -102,9 +102,22 @@ def test_a_trace_ends(source: PromptSource, tmp_path: Path, kind: str) -> None:
 def test_every_kind_of_the_scenario_is_made(source: PromptSource, tmp_path: Path) -> None:
     (tmp_path / "trace.jsonl").write_text(TRACE)
     (tmp_path / "a.png").write_bytes(PNG)
-    files = {"trace": "trace.jsonl", "images": "."}
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "say a b"}\n')
+    row = '{"question": "a?", "subject": "s", "choices": ["1", "2", "3", "4"], "answer": 0}\n'
+    (tmp_path / "test.jsonl").write_text(row)
+    (tmp_path / "dev.jsonl").write_text(row * 5)
+    files = {"trace": "trace.jsonl", "images": ".", "prompts": "prompts.jsonl", "mmlu": "."}
     for kind in WORKLOADS:
         assert asked(source, tmp_path, kind=kind, file=files.get(kind), block_size=16, number=1)
+
+
+def test_questions_are_chosen_by_subject_and_limit_and_are_the_same_whatever_the_seed(source: PromptSource, tmp_path: Path) -> None:
+    workload = Workload(kind="fact-table", subjects=("block-2", "block-5"), limit=3)
+    traffic = Traffic(isl=64, osl=8, concurrency=1, workload=workload, requests=6, warmup_requests=2, ignore_eos=False, temperature=0.0)
+    one, other = (list(requests_of(traffic, source, seed=seed, root=tmp_path)) for seed in (1, 2))
+    assert sorted(request.item or "" for request in one[2:]) == [f"block-{block}/{place}" for block in (2, 5) for place in range(3)]
+    assert one[2:] == other[2:]
+    assert one[:2] != other[:2], "the warm-up is of random words"
 
 
 @pytest.mark.parametrize(

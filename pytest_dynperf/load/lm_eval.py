@@ -1,0 +1,103 @@
+"""lm-eval as a load generator that grades: a process of an environment of its own, because it is large and pins what others pin otherwise.
+
+In: an executable, a question set, an endpoint. Out: what lm-eval made of each item. Nothing is fetched: its tasks and their data are files
+that are written for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from pytest_dynperf.errors import UsageError, WorkloadError
+from pytest_dynperf.load.lm_eval_task import arguments, environment, read_samples, task_files
+from pytest_dynperf.load.outside_process import last_words, run_outside, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.load.lm_eval_task import Graded
+    from pytest_dynperf.workload.mmlu import QuestionSet
+
+LOG = "lm-eval.log"
+PROBE_S = 180.0
+"""``lm_eval --help`` imports half of the scientific stack: some 10 s, and much longer where its files are not in memory yet."""
+
+_REMEDY = (
+    "Name the executable of lm-eval: pip install 'lm-eval[api]==0.4.13' in an environment of its own (762 MB) puts lm_eval into its bin/."
+)
+_ERROR = re.compile(r"Exception:(.*?)(?:, \(no outputs\))?, retrying")
+_UNANSWERED = ("Could not parse generations", "API request failed")
+
+
+def probe(executable: Path) -> None:
+    """Whether this is lm-eval with what is needed of it. Costs one start.
+
+    :raises UsageError: when it does not run, or is not lm-eval.
+    """
+    text = said(executable, "run", "--help", timeout_s=PROBE_S, remedy=_REMEDY)
+    if missing := [flag for flag in ("--include_path", "--log_samples", "--apply_chat_template") if flag not in text]:
+        msg = f"{executable} is not lm-eval 0.4.13: `{executable} run --help` names no {missing[0]}"
+        raise UsageError(msg)
+
+
+def run_lm_eval(
+    executable: Path,
+    found: QuestionSet,
+    endpoint: Endpoint,
+    *,
+    directory: Path,
+    shots: int,
+    osl: int,
+    concurrency: int,
+    request_timeout_s: float,
+    deadline_s: float,
+    progress: Callable[[float], None] = lambda _elapsed_s: None,
+) -> tuple[Graded, ...]:
+    """Ask every item of ``found`` once, greedily. Writes ``tasks/``, ``samples/`` and ``lm-eval.log`` into ``directory``, which must be
+    new. ``osl`` bounds an answer in tokens. ``progress`` is told the seconds since the start.
+
+    :raises UsageError: when it cannot be started, for such an endpoint, or when ``directory`` holds another run.
+    :raises WorkloadError: when it fails, as where the server goes away before the end, passes the deadline, took a refusal for an answer,
+        or does not report every item: there is no accuracy of a part.
+    """
+    tasks, samples, log = directory / "tasks", directory / "samples", directory / LOG
+    if tasks.exists():
+        msg = f"{directory} already holds a run of lm-eval: give an empty directory"
+        raise UsageError(msg)
+    told = arguments(
+        endpoint,
+        found.subjects,
+        tasks=str(tasks),
+        output=str(samples),
+        concurrency=concurrency,
+        request_timeout_s=request_timeout_s,
+    )
+    seen = environment(os.environ, endpoint, cache=str(directory / "cache"))
+    tasks.mkdir(parents=True)
+    for name, text in task_files(found, str(tasks), endpoint=endpoint, shots=shots, osl=osl).items():
+        (tasks / name).write_text(text, encoding="utf-8")
+    ended = run_outside(executable, ["run", *told], log=log, environment=seen, deadline_s=deadline_s, progress=progress)
+    if ended.late:
+        msg = f"lm-eval did not end within {deadline_s:g} s and was stopped: there is no accuracy. {last_words(log)}"
+        raise WorkloadError(msg)
+    written = log.read_text(encoding="utf-8", errors="replace")
+    if ended.status != 0:
+        msg = f"lm-eval ended with exit status {ended.status}: there is no accuracy. {_first_error(written)}{last_words(log)}"
+        raise WorkloadError(msg)
+    if sign := next((sign for sign in _UNANSWERED if sign in written), None):
+        msg = f"lm-eval took what was no answer for one ({sign!r} in its log): there is no accuracy. {last_words(log)}"
+        raise WorkloadError(msg)
+    return read_samples(
+        {path.name: path.read_text(encoding="utf-8") for path in sorted(samples.rglob("samples_*.jsonl"))},
+        found,
+    )
+
+
+def _first_error(written: str) -> str:
+    """What went wrong first: at its end, the log holds what followed from that, over and over."""
+    found = _ERROR.search(written)
+    return f"The first of its requests that failed: {found[1][:300]}. " if found else ""
