@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report.json_verdict import decode_outcome
-from pytest_dynperf.report.plain import plain_value, take, take_all, take_map, take_optional, take_value
+from pytest_dynperf.report.plain import plain_value, take, take_all, take_optional, take_value
 from pytest_dynperf.verdict.arm_parity import ArmParity, Discordant, SubjectCounts
 from pytest_dynperf.verdict.parity import FixedLimitsVerdict, Nondeterminism, ParityVerdict
 from pytest_dynperf.verdict.texts import TextVerdict
@@ -99,7 +99,7 @@ def _encode_fixed(verdict: FixedLimitsVerdict | None) -> dict[str, object] | Non
         "outcome": verdict.outcome.text,
         "reasons": list(verdict.reasons),
         "overall": verdict.overall,
-        "subjects": dict(verdict.subjects),
+        "subjects": [{"name": name, "loss": loss} for name, loss in verdict.subjects],
     }
 
 
@@ -110,7 +110,7 @@ def _decode_fixed(table: Mapping[str, object] | None) -> FixedLimitsVerdict | No
         outcome=decode_outcome(table),
         reasons=take_all(table, "reasons", str),
         overall=take_optional(table, "overall", float),
-        subjects=tuple(take_map(table, "subjects", float).items()),
+        subjects=tuple((take(one, "name", str), take(one, "loss", float)) for one in take_all(table, "subjects", dict)),
     )
 
 

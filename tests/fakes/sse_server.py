@@ -283,7 +283,9 @@ class _Answer:
     def _delta(self, position: int) -> dict[str, object]:
         if self.behaviour.delta == "tool_calls":
             return {"tool_calls": [{"index": 0, "function": {"arguments": f"t{position}"}}]}
-        text = "x" * self.behaviour.huge_line_bytes if self.behaviour.huge_line_bytes and not position else f" {self.behaviour.word}{position}"
+        text = (
+            "x" * self.behaviour.huge_line_bytes if self.behaviour.huge_line_bytes and not position else f" {self.behaviour.word}{position}"
+        )
         return {self.behaviour.delta: text}
 
     async def _last(self, tokens: int) -> None:

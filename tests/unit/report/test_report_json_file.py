@@ -24,13 +24,17 @@ from pytest_dynperf.quantity import Absent, Direction, Unit
 from pytest_dynperf.report.json_file import decode_result, decode_session, encode_result, encode_session, to_text
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.scenario.case import Case
-from pytest_dynperf.scenario.expectation import Expectation, Gate
+from pytest_dynperf.scenario.expectation import Expectation, Gate, Parity
 from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.verdict.annotations import Annotations
+from pytest_dynperf.verdict.arm_parity import ArmParity, Discordant, SubjectCounts, compare_arms
+from pytest_dynperf.verdict.parity import FixedLimitsVerdict, Nondeterminism, ParityVerdict
 from pytest_dynperf.verdict.suspicion import Suspicion
+from pytest_dynperf.verdict.texts import TextVerdict
 from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Scale, Verdict
+from tests.fakes.arms import answers
 from tests.fakes.session_reports import (
     ITL,
     a_case,
@@ -299,9 +303,10 @@ def test_every_field_reaches_the_file() -> None:
     asked = (Case, Topology, Role, Images, Router, KvCache, Speculation, Traffic, Expectation, Gate, Fault)
     measured = (Run, Certificate, Distribution, Duet, Pair, Meaning)
     judged = (Verdict, CellVerdict, Waiver, Suspicion, Annotations)
+    judged += (ArmParity, ParityVerdict, FixedLimitsVerdict, Nondeterminism, TextVerdict, SubjectCounts, Discordant, Parity)
     for kind in (SessionReport, CaseResult, *asked, *measured, *judged):
         names = {field.name for field in fields(kind)}
-        assert names - known <= {"results", "case", "measurement", "meanings", "cells", "cell", "directory"}, kind
+        assert names - known <= {"results", "case", "measurement", "meanings", "cells", "cell", "directory", "skip"}, kind
 
 
 def full_report() -> SessionReport:
@@ -310,6 +315,10 @@ def full_report() -> SessionReport:
     waiver = Waiver(case="concurrency_sweep/*", reason="known", link="https://example.org/1", expires=datetime.date(2026, 12, 31))
     result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
     result = replace(result, case=replace(result.case, fault=Fault(inject="kill worker")))
+    arms = compare_arms(
+        answers(9), answers(9, wrong=[2]), Parity(reference="off", fixed=True, texts=True), name="c4-off", noise=answers(9, wrong=[4])
+    )
+    result = replace(result, parity=arms)
     annotations = Annotations(judged=3, shift=0.03, beyond_shift=((result.case.name, ITL),), survivors=((result.case.name, ITL),))
     return replace(a_report(a_result(4, Outcome.REGRESSED, factor=1.119), result), annotations=annotations)
 
@@ -522,7 +531,7 @@ def test_every_key_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "session-json.md").read_text()
     named = set(re.findall(r"`([a-z0-9_]+)`", text))
     free = frozenset({"axes", "counts", "versions", "key", "provenance", "baseline_provenance", "witness", "error_kinds", "percentiles"})
-    free |= {"parts", "prior_sd", "control_provenance"}
+    free |= {"parts", "prior_sd", "control_provenance", "records"}
     undocumented = set(_keys(encode_session(full_report()), opaque=free)) - named
     assert not undocumented
     assert "values" in named, "the pattern finds names"

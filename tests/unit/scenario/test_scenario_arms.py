@@ -158,7 +158,10 @@ def test_an_arm_may_state_what_nothing_else_does(tmp_path: Path) -> None:
         (ARMS + '[expect.parity]\nreference = "off"\nnoise = "off"\n', "expect.parity.noise: found 'off', which is the reference"),
         (ARMS.partition("[arms.cold]")[0] + PARITY, "there is no arm that would be held against them"),
         (ARMS + '[expect.parity]\nreference = "off"\n', "arms.off-again: it differs in nothing from the reference"),
-        (ARMS.replace("[arms.off-again]\n", "") + '[expect.parity]\nreference = "off"\nnoise = "warm"\n', "the arm 'warm' must be the reference 'off' once more"),
+        (
+            ARMS.replace("[arms.off-again]\n", "") + '[expect.parity]\nreference = "off"\nnoise = "warm"\n',
+            "the arm 'warm' must be the reference 'off' once more",
+        ),
         (ARMS + PARITY + "[arms.long]\ntraffic.isl = 80\n", "arms.long: traffic.isl is 80, in the reference 'off' 64"),
         (ARMS + PARITY + "limit = 1.5\n", "expect.parity.limit: found 1.5, allowed is a number above 0 and below 1"),
         (ARMS + PARITY + "limits = 0.5\n", "there is no key 'expect.parity.limits' (did you mean 'expect.parity.limit'?)"),
