@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 import pytest
@@ -18,7 +18,7 @@ from pytest_dynperf.observation.record_file import read_records
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
-from pytest_dynperf.scenario.topology import Topology
+from pytest_dynperf.scenario.topology import Speculation, Topology
 from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
 from pytest_dynperf.session.budget import Budget
 from pytest_dynperf.session.conduct import Conduct, absent_witnesses, check, measure, one_run
@@ -230,6 +230,20 @@ def test_a_neighbour_on_the_machine_is_noted(tmp_path: Path, monkeypatch: pytest
     assert run.problems == ()
     assert run.witness[STOLEN] == stolen_s
     assert any("hypervisor" in note for note in run.notes) is noted
+
+
+def test_a_claim_that_no_counter_shows_makes_a_run_invalid(tmp_path: Path) -> None:
+    """Of services that were started for the case; what somebody else runs need not be what the topology says."""
+    claims = replace(CASE, topology=replace(CASE.topology, engine="vllm", speculation=Speculation(method="ngram", tokens=4)))
+    with sse_server(FINE) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        theirs = one_run(claims, conduct, deployments.given, name="run-1", number=1)
+        deployments.given.services = {"worker-0": cast("Service", object())}
+        ours = one_run(claims, conduct, deployments.given, name="run-2", number=2)
+        unclaimed = one_run(CASE, conduct, deployments.given, name="run-3", number=3)
+    assert theirs.problems == unclaimed.problems == ()
+    assert [problem.partition(":")[0] for problem in ours.problems] == ["topology.speculation.method = 'ngram' cannot be shown"]
+    assert ours.values == {}
 
 
 # ---- a suspect with a budget
