@@ -110,7 +110,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None  # errors of collection are reported as always
     from pytest_dynperf.plugin.collection import print_plan
 
-    print_plan(session.config.stash[STATE])
+    print_plan(session.config.stash[STATE], session.items)
     return True
 
 

@@ -63,9 +63,9 @@ def case_of(item: pytest.Item) -> Case | None:
 
 
 def cases_in(items: Sequence[pytest.Item]) -> dict[str, Case]:
-    """Node ids and cases of the items that measure, in the order in which they run."""
+    """Node ids and cases of the items that measure, in the order in which they run; those that are skipped here measure nothing."""
     found = {item.nodeid: case_of(item) for item in items if "perf" in getattr(item, "fixturenames", ())}
-    return {node_id: case for node_id, case in found.items() if case is not None}
+    return {node_id: case for node_id, case in found.items() if case is not None and case.skip is None}
 
 
 def check_named_platform(state: State, config: pytest.Config) -> None:
@@ -111,14 +111,18 @@ def complete_plan(state: State, session: pytest.Session) -> None:
     summary.prepare(state, platform.name)
 
 
-def print_plan(state: State) -> None:
-    """What ``--dynperf-plan`` prints."""
+def print_plan(state: State, items: Sequence[pytest.Item]) -> None:
+    """What ``--dynperf-plan`` prints; behind it, which suites are skipped here, and why."""
     from pytest_dynperf.session.plan import plan_lines
 
     writer = state.config.get_terminal_writer()
     writer.line()
-    if state.plan is None:
+    cases = [case for case in map(case_of, items) if case is not None and case.skip is not None]
+    skipped = dict.fromkeys(f"{case.suite} cannot be answered on {case.platform}: {case.skip}" for case in cases)
+    if state.plan is not None:
+        for line in plan_lines(state.plan, state.make_settings()):
+            writer.line(line)
+    elif not skipped:
         writer.line("nothing would be measured: no test that uses the fixture `perf` is selected")
-        return
-    for line in plan_lines(state.plan, state.make_settings()):
-        writer.line(line)
+    for line in skipped:
+        writer.line(f"skipped    {line}")

@@ -37,6 +37,8 @@ def perf(request: pytest.FixtureRequest) -> Perf:
             'or pass cases with @pytest.mark.parametrize("perf", [Case(...)], indirect=True)',
             pytrace=False,
         )
+    if case.skip is not None:
+        pytest.skip(f"{case.suite} cannot be answered on {case.platform}: {case.skip}")
     return Perf(case, request.config.stash[STATE], request.node)
 
 

@@ -240,3 +240,8 @@ def test_what_a_picture_counts_is_the_models_affair() -> None:
     pictured = recording([replace(r, prompt_tokens=1000) for r in GOOD])
     assert found(pictured, replace(TRAFFIC, workload=Workload(kind="images", file="pictures"))) == ()
     assert found(pictured) != ()
+
+
+def test_a_given_text_is_as_long_as_it_is() -> None:
+    longer = recording([replace(r, prompt_tokens=1000) for r in GOOD])
+    assert found(longer, replace(TRAFFIC, workload=Workload(kind="prompts", file="prompts.jsonl"))) == ()

@@ -9,10 +9,14 @@ import pytest
 from pytest_dynperf.errors import ScenarioError
 from pytest_dynperf.metrics.definition import Cell
 from pytest_dynperf.scenario.expectation import Gate
+from pytest_dynperf.scenario.platform_files import platform_files
+from pytest_dynperf.scenario.sweep import expand
 from pytest_dynperf.scenario.toml_file import load_platform, load_scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_dynperf.scenario.platform import Platform
 
 GATE = """
 [[expect.gate]]
@@ -214,3 +218,30 @@ def test_a_platform_that_has_no_meaning_is_refused(tmp_path: Path, old: str, new
         load_platform(path)
     for essential in [str(path), *essentials]:
         assert essential in str(caught.value)
+
+
+def test_a_platform_that_cannot_answer_says_why_and_its_cases_with_it(tmp_path: Path) -> None:
+    skip = '\n[platform.h100]\nskip = "it has\\n  no tiers"\n'
+    scenario = load_scenario(written(tmp_path, SCENARIO + skip))
+    assert scenario.skips == {"h100": "it has no tiers"}
+    assert scenario.platforms["h100"].values == {}
+    reasons = {name: {case.skip for case in expand(scenario, platform_of(tmp_path, name))} for name in ("mocker", "h100")}
+    assert reasons == {"mocker": {None}, "h100": {"it has no tiers"}}
+
+
+def platform_of(near: Path, name: str) -> Platform:
+    return load_platform(platform_files(near)[name])
+
+
+@pytest.mark.parametrize("reason", ["true", '" "', "3"])
+def test_a_skip_without_a_reason_is_refused(tmp_path: Path, reason: str) -> None:
+    with pytest.raises(ScenarioError, match=r"platform\.h100\.skip: found .* why this platform cannot answer"):
+        load_scenario(written(tmp_path, f"{SCENARIO}\n[platform.h100]\nskip = {reason}\n"))
+
+
+def test_one_arm_that_cannot_be_had_on_a_platform_is_skipped_alone(tmp_path: Path) -> None:
+    arms = "\n[arms.off]\n[arms.on.topology]\nworker.count = 3\n"
+    there = '[platform.h100.arms.on]\nskip = "not there"\n[platform.h100.arms.off.traffic]\nruns = 4\n'
+    scenario = load_scenario(written(tmp_path, SCENARIO + arms + there))
+    skips = {name: {(case.arm, case.skip) for case in expand(scenario, platform_of(tmp_path, name))} for name in ("mocker", "h100")}
+    assert skips == {"mocker": {("off", None), ("on", None)}, "h100": {("off", None), ("on", "not there")}}
