@@ -23,17 +23,19 @@ HEALTHY = {"gpus": 2, "0.name": "NVIDIA H100 80GB HBM3", "1.name": "NVIDIA H100 
 ONE_GPU = ["--dynperf-set=topology.worker.count=1", "--dynperf-set=topology.worker.gpus=1"]
 
 
-def measured(root: Path, *arguments: str, **lines: object) -> tuple[int, str, dict[str, Any]]:
-    """Exit code, output and session of the shipped sweep at concurrency 2, on GPUs as ``lines`` say."""
+def measured(root: Path, *arguments: str, concurrencies: str = "2", **lines: object) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, output and session of the shipped sweep, on GPUs as ``lines`` say."""
     shutil.copytree(SUITES / "concurrency_sweep", root / "suites" / "concurrency_sweep")
     script = root / "gpus"
     script.write_text("".join(f"{key}={value}\n" for key, value in {**HEALTHY, **lines}.items()))
     (root / "library").mkdir()
     environment = nvml_stub.environment(nvml_stub.build(root / "library"), script)
-    environment |= {"DYNPERF_LEASE_DIRECTORY": str(root / "leases"), "CONCURRENCIES": "2"}
+    environment |= {"DYNPERF_LEASE_DIRECTORY": str(root / "leases"), "CONCURRENCIES": concurrencies}
     command = [sys.executable, "-m", "pytest", "suites", "--gpu=mocker", "-p", "no:cacheprovider", *LAX, *ONE_GPU, *arguments]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    session: dict[str, Any] = json.loads((root / "reports/latest/session.json").read_text())
+    file = root / "reports/latest/session.json"
+    assert file.exists(), done.stdout + done.stderr
+    session: dict[str, Any] = json.loads(file.read_text())
     return done.returncode, done.stdout + done.stderr, session
 
 
@@ -78,3 +80,21 @@ def test_too_few_gpus_are_said_with_what_was_needed(tmp_path: Path) -> None:
     assert code == 1, output
     reasons = " ".join(session["cases"][0]["verdict"]["reasons"])
     assert "needs 3 GPUs" in reasons, reasons
+
+
+@pytest.mark.parametrize(("exclusive", "side_by_side"), [("gpu", True), ("host", False)])
+def test_cases_of_two_gpus_meet_on_a_host_of_eight_only_where_they_may(tmp_path: Path, exclusive: str, *, side_by_side: bool) -> None:
+    eight = {f"{index}.{name}": HEALTHY[f"0.{name}"] for index in range(8) for name in ("name", "utilization")}
+    asked = ["--dynperf-set=topology.worker.gpus=2", f"--dynperf-set=topology.exclusive={exclusive}", "-n", "2"]
+    code, output, session = measured(tmp_path, *asked, concurrencies="2,4", gpus=8, **eight)
+    assert code == 0, output
+    (first_begins, first_ends), (other_begins, other_ends) = (window(tmp_path, case) for case in session["cases"])
+    assert (first_begins < other_ends and other_begins < first_ends) is side_by_side, output
+    assert_nothing_is_leased(tmp_path)
+
+
+def window(root: Path, case: dict[str, Any]) -> tuple[int, int]:
+    """From the first request that was sent to the last that ended, by the host's monotonic clock."""
+    lines = [line for path in case["records"] for line in (root / "reports/latest" / path).read_text().splitlines()]
+    records = [json.loads(line) for line in lines]
+    return min(record["sent_ns"] for record in records), max(record["end_ns"] for record in records)
