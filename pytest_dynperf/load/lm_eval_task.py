@@ -1,6 +1,6 @@
-"""What lm-eval is told and what it says: its task files, its command line, its samples. Pure.
+"""What lm-eval is told and what it says: its task files, its settings, its samples. Pure.
 
-In: a question set, an endpoint. Out: the text of files, arguments, an environment; and :class:`Graded` values from the samples that lm-eval
+In: a question set, an endpoint. Out: the text of files, settings, an environment; and :class:`Graded` values from the samples that lm-eval
 has written. One task for each subject, shaped like lm-eval's own generative MMLU, over the very items that our own client asks.
 """
 
@@ -124,43 +124,38 @@ def _rows(items: Sequence[Item], header: str, *, first_alone: bool = False) -> s
     )
 
 
-def arguments(
+def settings(
     endpoint: Endpoint, subjects: Sequence[str], *, tasks: str, output: str, concurrency: int, request_timeout_s: float
-) -> list[str]:
-    """Arguments after the executable, for lm-eval 0.4.13. ``tasks`` is the directory of :func:`task_files`.
+) -> dict[str, object]:
+    """What :mod:`~pytest_dynperf.load.lm_eval_program` is told, for lm-eval 0.4.13. ``tasks`` is the directory of :func:`task_files`.
 
-    At least two requests at a time: with one, lm-eval takes a path on which a server that is gone is an empty answer.
+    At least two requests at a time: with one, lm-eval takes a path on which a server that is gone is an empty answer. No retries: a server
+    that refuses is a fact. One message with everything in it, as our own client sends it: examples as turns of a conversation, and a header
+    as a system message, are another prompt.
 
-    :raises UsageError: for an endpoint that lm-eval cannot be told of without showing a secret, and for a comma or a quote in the
-        model's name.
+    :raises UsageError: for an endpoint with headers.
     """
     if endpoint.headers:
-        msg = "lm-eval takes headers on its command line alone, which every user can read: remove them, or use our own client"
+        msg = "extra headers of an endpoint are not passed on to lm-eval: remove them, or use our own client"
         raise UsageError(msg)
     kind, path = _MODELS[endpoint.api]
-    told = {
-        "model": f"'{endpoint.model}'",
-        "base_url": f"'{endpoint.url(path)}'",
-        "tokenizer_backend": "None",
-        "num_concurrent": str(max(2, concurrency)),
-        "max_retries": "1",
-        "tokenized_requests": "False",
-        "timeout": str(round(request_timeout_s) or 1),
+    return {
+        "model": kind,
+        "model_args": {
+            "model": endpoint.model,
+            "base_url": endpoint.url(path),
+            "tokenizer_backend": None,
+            "tokenized_requests": False,
+            "num_concurrent": max(2, concurrency),
+            "max_retries": 1,
+            "timeout": max(1, round(request_timeout_s)),
+        },
+        "tasks": [task_name(subject, number) for number, subject in enumerate(subjects)],
+        "include_path": tasks,
+        "output": output,
+        "apply_chat_template": endpoint.api == "chat",
+        "fewshot_as_multiturn": False,
     }
-    if bad := next((value for value in (endpoint.model, endpoint.base_url) if set(value) & set(",'\"\\")), None):
-        msg = f"lm-eval cannot be told of {bad!r}: a comma, a quote or a backslash ends a value on its command line; use another name"
-        raise UsageError(msg)
-    names = ",".join(task_name(subject, number) for number, subject in enumerate(subjects))
-    return [
-        "--model", kind,
-        "--model_args", ",".join(f"{name}={value}" for name, value in told.items()),
-        "--tasks", names,
-        "--include_path", tasks,
-        "--output_path", output,
-        "--log_samples",
-        # One message with everything in it, as our own client sends it: examples as turns of a conversation are another prompt.
-        *(["--apply_chat_template", "--fewshot_as_multiturn", "false"] if endpoint.api == "chat" else []),
-    ]  # fmt: skip
 
 
 def environment(environ: Mapping[str, str], endpoint: Endpoint, *, cache: str) -> dict[str, str]:
@@ -190,23 +185,24 @@ def environment(environ: Mapping[str, str], endpoint: Endpoint, *, cache: str) -
     }
 
 
-def read_samples(files: Mapping[str, str], found: QuestionSet) -> tuple[Graded, ...]:
-    """What lm-eval made of every item of ``found``, in the order of the set; ``files``: names and texts of its ``samples_*.jsonl``.
+def read_samples(text: str, found: QuestionSet) -> tuple[Graded, ...]:
+    """What lm-eval made of every item of ``found``, in the order of the set; ``text``: its samples, one JSON object a line.
 
     :raises WorkloadError: where a line is no sample, or an item is missing, there twice, or unknown: then there is no accuracy.
     """
     read: dict[str, Graded] = {}
-    for name, text in files.items():
-        for number, line in enumerate(text.splitlines(), start=1):
-            try:
-                sample = _sample(json.loads(line))
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                msg = f"{name}:{number} is no sample of lm-eval 0.4.13: {type(error).__name__}: {error}"
-                raise WorkloadError(msg) from error
-            if sample.item in read:
-                msg = f"lm-eval reports item {sample.item} twice ({name}:{number})"
-                raise WorkloadError(msg)
-            read[sample.item] = sample
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line:
+            continue
+        try:
+            sample = _sample(json.loads(line))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            msg = f"line {number} is no sample of lm-eval 0.4.13: {type(error).__name__}: {error}"
+            raise WorkloadError(msg) from error
+        if sample.item in read:
+            msg = f"lm-eval reports item {sample.item} twice (line {number} of its samples)"
+            raise WorkloadError(msg)
+        read[sample.item] = sample
     asked = [item.id for item in found.items]
     if missing := [item for item in asked if item not in read]:
         msg = f"lm-eval reports {len(asked) - len(missing)} of {len(asked)} items; the first that is missing is {missing[0]}"
@@ -230,7 +226,7 @@ def _sample(line: Mapping[str, object]) -> Graded:
         subject=str(values["doc"]["subject"]),
         correct=None if letter == _INVALID else score == 1.0,
         text=str(text),
-        prompt=_prompt(values["arguments"]["gen_args_0"]["arg_0"]),
+        prompt=_prompt(values["arguments"][0][0]),
     )
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    lm_eval_executable ──▶ graded_by_lm_eval ──▶ Graded ──┐
+    lm_eval_python ──▶ graded_by_lm_eval ──▶ Graded ──┐
     one_run (our client) ──▶ RequestRecord ───────────────┴─▶ where_they_differ ──▶ Disagreement
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import UsageError
-from pytest_dynperf.load.lm_eval import probe, run_lm_eval
+from pytest_dynperf.load.lm_eval import interpreter_of, run_lm_eval
 from pytest_dynperf.load.lm_eval_task import disagreements
 from pytest_dynperf.run_directory import redact_file
 from pytest_dynperf.scenario.traffic import ITEM_KINDS
@@ -34,10 +34,10 @@ START_S = 300.0
 """What lm-eval may take beside the requests: its imports, its task files, its data sets."""
 
 
-def lm_eval_executable(environ: Mapping[str, str]) -> Path:
-    """The one that ``DYNPERF_LM_EVAL`` names, looked at: one start of it.
+def lm_eval_python(environ: Mapping[str, str]) -> Path:
+    """The interpreter of the lm-eval whose executable ``DYNPERF_LM_EVAL`` names, looked at: one start of it.
 
-    :raises UsageError: when the variable is not set, or what it names does not run or is not lm-eval.
+    :raises UsageError: when the variable is not set, or what it names is not lm-eval 0.4.13.
     """
     named = environ.get(VARIABLE, "").strip()
     if not named:
@@ -46,13 +46,11 @@ def lm_eval_executable(environ: Mapping[str, str]) -> Path:
             "(pip install 'lm-eval[api]==0.4.13' in an environment of its own, 762 MB, puts lm_eval into its bin/)"
         )
         raise UsageError(msg)
-    executable = Path(named).expanduser()
-    probe(executable)
-    return executable
+    return interpreter_of(Path(named).expanduser())
 
 
 def graded_by_lm_eval(
-    executable: Path,
+    python: Path,
     endpoint: Endpoint,
     traffic: Traffic,
     *,
@@ -75,7 +73,7 @@ def graded_by_lm_eval(
     longest_s = START_S + len(found.items) / traffic.slots * traffic.request_timeout_s
     try:
         return run_lm_eval(
-            executable,
+            python,
             found,
             endpoint,
             directory=directory,

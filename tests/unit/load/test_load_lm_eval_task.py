@@ -10,7 +10,7 @@ import pytest
 
 from pytest_dynperf.endpoint import Endpoint
 from pytest_dynperf.errors import UsageError, WorkloadError
-from pytest_dynperf.load.lm_eval_task import Graded, arguments, disagreements, environment, read_samples, task_files
+from pytest_dynperf.load.lm_eval_task import Graded, disagreements, environment, read_samples, settings, task_files
 from pytest_dynperf.metrics.accuracy import letter_of
 from pytest_dynperf.observation.request_record import Failure, FailureKind, RequestRecord
 from pytest_dynperf.workload.mmlu import QuestionSet, header_of, local_set, numbered
@@ -26,7 +26,7 @@ def sample(item: str, *, letter: str = "B", text: str = "B", score: float = 1.0)
     messages = json.dumps([{"role": "user", "content": f"ask {item}"}])
     return json.dumps(
         {
-            "doc_id": 0, "doc": {"item": item, "subject": "law"}, "target": "B", "arguments": {"gen_args_0": {"arg_0": [messages]}},
+            "doc_id": 0, "doc": {"item": item, "subject": "law"}, "target": "B", "arguments": [[[messages], {"until": []}]],
             "resps": [[text]], "filtered_resps": [letter], "filter": "letter", "exact_match": score,
         }
     )  # fmt: skip
@@ -85,23 +85,25 @@ def test_the_filters_read_the_letter_that_we_read(dress: str) -> None:
     assert (read or "").upper() == (letter_of(text) or "")
 
 
-def test_the_command_line_asks_at_least_two_at_a_time_and_never_retries() -> None:
-    line = arguments(ENDPOINT, ("law",), tasks="/tasks", output="/out", concurrency=1, request_timeout_s=20)
-    told = dict(part.split("=", 1) for part in line[line.index("--model_args") + 1].split(","))
-    assert (told["model"], told["base_url"]) == ("'tiny'", "'http://127.0.0.1:1/v1/chat/completions'")
-    assert (told["num_concurrent"], told["max_retries"], told["timeout"]) == ("2", "1", "20")
-    assert line[line.index("--tasks") + 1] == "dynperf_000_law"
-    assert "--apply_chat_template" in line
-    text = arguments(replace(ENDPOINT, api="completions"), ("law",), tasks="/t", output="/o", concurrency=8, request_timeout_s=20)
-    assert text[1] == "local-completions"
-    assert "--apply_chat_template" not in text
+def test_it_asks_at_least_two_at_a_time_and_never_again() -> None:
+    told = settings(ENDPOINT, ("law",), tasks="/tasks", output="/out", concurrency=1, request_timeout_s=20)
+    assert told["model_args"] == {
+        "model": "tiny",
+        "base_url": "http://127.0.0.1:1/v1/chat/completions",
+        "tokenizer_backend": None,
+        "tokenized_requests": False,
+        "num_concurrent": 2,
+        "max_retries": 1,
+        "timeout": 20,
+    }
+    assert (told["model"], told["tasks"], told["apply_chat_template"]) == ("local-chat-completions", ["dynperf_000_law"], True)
+    text = settings(replace(ENDPOINT, api="completions"), ("law",), tasks="/t", output="/o", concurrency=8, request_timeout_s=20)
+    assert (text["model"], text["apply_chat_template"]) == ("local-completions", False)
 
 
-def test_no_secret_stands_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_goes_by_the_environment_and_headers_do_not_go() -> None:
     with pytest.raises(UsageError, match="headers"):
-        arguments(replace(ENDPOINT, headers=(("X-Key", "v"),)), ("law",), tasks="/t", output="/o", concurrency=2, request_timeout_s=20)
-    with pytest.raises(UsageError, match="a comma"):
-        arguments(replace(ENDPOINT, model="a,b"), ("law",), tasks="/t", output="/o", concurrency=2, request_timeout_s=20)
+        settings(replace(ENDPOINT, headers=(("X-Key", "v"),)), ("law",), tasks="/t", output="/o", concurrency=2, request_timeout_s=20)
     keyed = replace(ENDPOINT, api_key_variable="MY_KEY")
     seen = environment({"MY_KEY": "sk-1", "OPENAI_API_KEY": "somebody's"}, keyed, cache="/c")
     assert (seen["OPENAI_API_KEY"], seen["HF_DATASETS_OFFLINE"], seen["HF_HUB_OFFLINE"]) == ("sk-1", "1", "1")
@@ -113,7 +115,7 @@ def test_no_secret_stands_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -
 def test_samples_are_read_in_the_order_of_the_set() -> None:
     wrong = sample("law/0", letter="A", text="A", score=0.0)
     unreadable = sample("law/1", letter="[invalid]", text="gesan", score=0.0)
-    found = read_samples({"samples_x.jsonl": f"{unreadable}\n{wrong}\n"}, SET)
+    found = read_samples(f"{unreadable}\n{wrong}\n", SET)
     assert [(each.item, each.correct, each.text, each.prompt) for each in found] == [
         ("law/0", False, "A", "ask law/0"),
         ("law/1", None, "gesan", "ask law/1"),
@@ -134,7 +136,7 @@ def test_samples_are_read_in_the_order_of_the_set() -> None:
 )
 def test_a_part_of_the_set_is_no_accuracy(lines: list[str], said: str) -> None:
     with pytest.raises(WorkloadError) as caught:
-        read_samples({"samples_x.jsonl": "\n".join(lines)}, SET)
+        read_samples("\n".join(lines), SET)
     assert said in str(caught.value)
 
 

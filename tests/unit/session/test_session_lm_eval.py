@@ -16,7 +16,7 @@ from pytest_dynperf.errors import UsageError, WorkloadError
 from pytest_dynperf.load.run import run_load
 from pytest_dynperf.metrics.accuracy import graded
 from pytest_dynperf.scenario.traffic import Traffic, Workload, flaw
-from pytest_dynperf.session.lm_eval import VARIABLE, graded_by_lm_eval, lm_eval_executable, where_they_differ
+from pytest_dynperf.session.lm_eval import VARIABLE, graded_by_lm_eval, lm_eval_python, where_they_differ
 from pytest_dynperf.workload.prompt_calibrated import CalibratedPrompts
 from pytest_dynperf.workload.stream import requests_of
 from tests.fakes.answering_server import answering_server
@@ -33,8 +33,8 @@ needs_lm_eval = pytest.mark.skipif(
 )
 SCRIPT = f"""#!{sys.executable}
 import sys
-if "--help" in sys.argv:
-    print("--include_path --log_samples --apply_chat_template")
+if sys.argv[1] == "-c":
+    print("0.4.13")
     raise SystemExit
 """
 
@@ -70,10 +70,10 @@ def our_answers(url: str, asked: Traffic, root: Path, *, api: str = "chat") -> S
 def test_they_agree_item_by_item_on_answers_of_every_dress(tmp_path: Path, api: str, shots: int) -> None:
     write_set(tmp_path, 60)
     asked = traffic(120, kind="mmlu", file=".", shots=shots)
-    executable = lm_eval_executable(os.environ)
+    python = lm_eval_python(os.environ)
     with answering_server() as server:
         endpoint = Endpoint(base_url=server.url, model="tiny", api=api)
-        theirs = graded_by_lm_eval(executable, endpoint, asked, root=tmp_path, directory=tmp_path / "lm-eval")
+        theirs = graded_by_lm_eval(python, endpoint, asked, root=tmp_path, directory=tmp_path / "lm-eval")
         their_prompts = set(server.prompts)
         ours = our_answers(server.url, asked, tmp_path, api=api)
     assert where_they_differ(theirs, ours, asked, root=tmp_path) == ()
@@ -87,24 +87,24 @@ def test_they_agree_item_by_item_on_answers_of_every_dress(tmp_path: Path, api: 
 @needs_lm_eval
 def test_a_server_that_dies_in_the_middle_is_no_accuracy(tmp_path: Path) -> None:
     write_set(tmp_path, 60)
-    executable, asked = lm_eval_executable(os.environ), traffic(120, kind="mmlu", file=".", shots=0)
+    python, asked = lm_eval_python(os.environ), traffic(120, kind="mmlu", file=".", shots=0)
     with answering_server(die_after=70) as server, pytest.raises(WorkloadError, match="there is no accuracy") as caught:
-        graded_by_lm_eval(executable, Endpoint(base_url=server.url, model="tiny"), asked, root=tmp_path, directory=tmp_path / "out")
+        graded_by_lm_eval(python, Endpoint(base_url=server.url, model="tiny"), asked, root=tmp_path, directory=tmp_path / "out")
     assert "ServerDisconnectedError" in str(caught.value), "the evidence is in the text"
 
 
 def script(tmp_path: Path, body: str) -> Path:
-    path = tmp_path / "lm_eval"
+    path = tmp_path / "python"
     path.write_text(SCRIPT + body)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
 
 
-def run(executable: Path, tmp_path: Path, *, deadline_s: float = 60.0) -> None:
+def run(python: Path, tmp_path: Path, *, deadline_s: float = 60.0) -> None:
     write_set(tmp_path, 2)
     endpoint = Endpoint(base_url="http://127.0.0.1:1", model="tiny", api_key_variable="MY_KEY")
     asked = traffic(4, kind="mmlu", file=".", shots=0)
-    graded_by_lm_eval(executable, endpoint, asked, root=tmp_path, directory=tmp_path / "out", deadline_s=deadline_s)
+    graded_by_lm_eval(python, endpoint, asked, root=tmp_path, directory=tmp_path / "out", deadline_s=deadline_s)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,19 @@ def test_it_sees_the_key_and_its_files_do_not(tmp_path: Path, monkeypatch: pytes
 
 
 def test_an_executable_is_named_and_looked_at(tmp_path: Path) -> None:
+    named = {VARIABLE: str(tmp_path / "lm_eval")}
     with pytest.raises(UsageError, match=rf"set {VARIABLE}"):
-        lm_eval_executable({})
-    with pytest.raises(UsageError, match="cannot run"):
-        lm_eval_executable({VARIABLE: str(tmp_path / "none")})
-    other = tmp_path / "other"
-    other.write_text(f"#!{sys.executable}\nprint('usage')\n")
-    other.chmod(0o755)
-    with pytest.raises(UsageError, match="is not lm-eval"):
-        lm_eval_executable({VARIABLE: str(other)})
-    assert lm_eval_executable({VARIABLE: str(script(tmp_path, ""))}) == tmp_path / "lm_eval"
+        lm_eval_python({})
+    with pytest.raises(UsageError, match="has no python beside it"):
+        lm_eval_python(named)
+    for said, found in (("", "no lm-eval"), ("print('0.4.9')", "lm-eval 0.4.9; 0.4.13 is known to work")):
+        other = tmp_path / "python"
+        other.write_text(f"#!{sys.executable}\n{said}\n")
+        other.chmod(0o755)
+        with pytest.raises(UsageError, match=found):
+            lm_eval_python(named)
+    script(tmp_path, "")
+    assert lm_eval_python(named) == tmp_path / "python"
 
 
 def test_random_words_have_no_right_answer(tmp_path: Path) -> None:
