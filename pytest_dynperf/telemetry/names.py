@@ -67,7 +67,9 @@ DYNAMO = (
     # The sum of a histogram: the frontend has no counter of input tokens.
     _counter(ids.FRONTEND_INPUT_TOKENS, "dynamo_frontend_input_sequence_tokens_sum", _DYNAMO_SEEN),
     _counter(ids.FRONTEND_OUTPUT_TOKENS, "dynamo_frontend_output_tokens", _DYNAMO_SEEN),
-    _histogram(ids.FRONTEND_CACHED_TOKENS, "dynamo_frontend_cached_tokens", f"{_DYNAMO_SEEN}; its mocker gives no value"),
+    _histogram(
+        ids.FRONTEND_CACHED_TOKENS, "dynamo_frontend_cached_tokens", f"{_DYNAMO_SEEN} and 1.6.1; the mocker of 1.4.2 gives no value"
+    ),
     _histogram(ids.FRONTEND_TIME_TO_FIRST_TOKEN, "dynamo_frontend_time_to_first_token_seconds", _DYNAMO_SEEN),
     _histogram(ids.FRONTEND_INTER_TOKEN_LATENCY, "dynamo_frontend_inter_token_latency_seconds", _DYNAMO_SEEN),
     _gauge(ids.FRONTEND_REQUESTS_IN_FLIGHT, "dynamo_frontend_inflight_requests", _DYNAMO_SEEN),
@@ -77,10 +79,10 @@ DYNAMO = (
     _histogram(ids.ROUTER_OVERHEAD, "dynamo_routing_overhead_total_ms", f"{_READ}: Dynamo 0.9", scale=1e-3),
     _histogram(ids.ROUTER_HIT_RATE, "dynamo_component_router_kv_hit_rate", _DYNAMO_SEEN),
     _gauge(ids.ROUTER_REQUESTS_PENDING, "dynamo_frontend_router_queue_pending_requests", _DYNAMO_SEEN),
-    _counter(ids.ROUTER_EVENTS, "dynamo_component_kv_cache_events_applied", _DYNAMO_SEEN, where=(("status", "ok"),)),
+    _counter(ids.ROUTER_EVENTS, "dynamo_component_kv_cache_events_applied", f"{_DYNAMO_SEEN} and 1.6.1", where=(("status", "ok"),)),
     _counter(ids.ROUTER_EVENT_BATCHES, "dynamo_component_router_kv_zmq_ingress_batches", f"{_DYNAMO_SEEN} and 1.6.1; from 1.4 on"),
     _gauge(ids.ROUTER_SILENT_WORKERS, "dynamo_component_router_kv_event_source_mismatch_workers", f"{_DYNAMO_SEEN}; from 1.4 on"),
-    _counter(ids.ENGINE_REQUESTS, "dynamo_component_requests", _DYNAMO_SEEN, where=(("dynamo_endpoint", "generate"),)),
+    _counter(ids.ENGINE_REQUESTS, "dynamo_component_requests", f"{_DYNAMO_SEEN} and 1.6.1", where=(("dynamo_endpoint", "generate"),)),
 )
 
 VLLM = (
@@ -99,16 +101,16 @@ VLLM = (
     _counter(ids.ENGINE_PREFIX_HITS, "vllm:prefix_cache_hits", _VLLM_SEEN),
     _counter(ids.ENGINE_EXTERNAL_QUERIES, "vllm:external_prefix_cache_queries", _VLLM_SEEN),
     _counter(ids.ENGINE_EXTERNAL_HITS, "vllm:external_prefix_cache_hits", _VLLM_SEEN),
-    _counter(ids.ENGINE_REQUESTS, "vllm:request_success", f"{_READ}: vLLM"),
+    _counter(ids.ENGINE_REQUESTS, "vllm:request_success", "seen: vLLM 0.31 on a CPU"),
     _counter(ids.ENGINE_EXTERNAL_TOKENS, "vllm:prompt_tokens_by_source", _VLLM_SEEN, where=(("source", "external_kv_transfer"),)),
     _counter(ids.ENGINE_DRAFTS, "vllm:spec_decode_num_drafts", _VLLM_SEEN),
     _counter(ids.ENGINE_DRAFT_TOKENS, "vllm:spec_decode_num_draft_tokens", _VLLM_SEEN),
     _counter(ids.ENGINE_ACCEPTED_TOKENS, "vllm:spec_decode_num_accepted_tokens", _VLLM_SEEN),
     _counter(ids.ENGINE_ACCEPTED_AT_POSITION, "vllm:spec_decode_num_accepted_tokens_per_pos", _VLLM_SEEN, keep=("position",)),
     # A histogram of bytes with one value per transfer.
-    _counter(ids.KV_TRANSFERS, "vllm:nixl_bytes_transferred_count", f"{_READ}: vLLM 0.31"),
-    _counter(ids.KV_TRANSFERRED_BYTES, "vllm:nixl_bytes_transferred_sum", f"{_READ}: vLLM 0.31"),
-    _counter(ids.KV_TRANSFER_FAILURES, "vllm:nixl_num_failed_transfers", f"{_READ}: vLLM 0.31"),
+    _counter(ids.KV_TRANSFERS, "vllm:nixl_bytes_transferred_count", "seen: vLLM 0.31 on a CPU, NIXL 1.4"),
+    _counter(ids.KV_TRANSFERRED_BYTES, "vllm:nixl_bytes_transferred_sum", "seen: vLLM 0.31 on a CPU, NIXL 1.4"),
+    _counter(ids.KV_TRANSFER_FAILURES, "vllm:nixl_num_failed_transfers", "seen: vLLM 0.31 on a CPU, NIXL 1.4"),
 )
 
 SGLANG = (

@@ -12,7 +12,7 @@ from pytest_dynperf.measurement.activation import inactive
 from pytest_dynperf.metrics.catalogue import CATALOGUE
 from pytest_dynperf.metrics.definition import RunFacts
 from pytest_dynperf.quantity import Absent
-from pytest_dynperf.scenario.topology import KvCache, Role, Router, Topology
+from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic, Workload
 from pytest_dynperf.telemetry.names import BY_SAMPLE
 from pytest_dynperf.telemetry.prometheus import parse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.observation.recording import Recording
 
 DATA = Path(__file__).parents[2] / "data" / "services"
-MOCKER, DOCUMENTED = DATA / "mocker-1.4.2", DATA / "documentation"
+MOCKER, VLLM, DOCUMENTED = DATA / "mocker-1.4.2", DATA / "vllm-0.31", DATA / "documentation"
 FRESH = Traffic(isl=2_100, osl=8, concurrency=4)
 AGAIN = replace(FRESH, workload=Workload(kind="shared-prefix", prefix_ratio=0.9, prefix_count=6))
 DISK = replace(FRESH, cache="disk")
@@ -33,6 +33,10 @@ DISK = replace(FRESH, cache="disk")
 KV = Topology(engine="mocker", model="m", planes="nats", router_mode="kv", worker=Role(count=2))
 DISAGG = Topology(engine="mocker", model="m", planes="nats", mode="disagg", router_mode="kv", prefill=Role(count=2))
 TRTLLM = Topology(engine="trtllm", model="m", kv_cache=KvCache(connector="kvbm", host_gib=1, disk_gib=8))
+VLLM_KV = Topology(engine="vllm", model="m", router_mode="kv", worker=Role(count=2))
+VLLM_DISAGG = Topology(engine="vllm", model="m", mode="disagg", kv_cache=KvCache(connector="nixl"))
+CACHED = Topology(engine="vllm", model="m", kv_cache=KvCache(connector="lmcache-mp", host_gib=1, disk_gib=1))
+NGRAM = Topology(engine="vllm", model="m", speculation=Speculation(method="ngram", tokens=3))
 LMCACHE = Topology(engine="vllm", model="m", kv_cache=KvCache(connector="lmcache", host_gib=4))
 
 
@@ -140,6 +144,81 @@ def test_what_the_mockers_workers_had_is_not_told() -> None:
         found = value("cached_token_rate", read(MOCKER / name))
         assert isinstance(found, Absent)
         assert "no worker told the frontend" in found.reason
+
+
+@pytest.mark.parametrize(("name", "topology"), [("kv", VLLM_KV), ("disagg", VLLM_DISAGG), ("ngram", NGRAM), ("cached", CACHED)])
+def test_vllm_as_it_was_claimed(name: str, topology: Topology) -> None:
+    assert inactive(topology, AGAIN, read(VLLM / name)) == ()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "name", "needle"),
+    [
+        (NGRAM, "disagg", "vllm:spec_decode_num_drafts"),
+        (VLLM_DISAGG, "ngram", "vllm:nixl_bytes_transferred_count"),
+        (VLLM_KV, "ngram", "kv_cache_events_applied"),
+        (CACHED, "ngram", "`lmcache server`"),
+    ],
+)
+def test_a_stack_of_vllm_without_what_was_claimed(claimed: Topology, name: str, needle: str) -> None:
+    """The pages of one stack under the claim of another: whatever was not configured is not stated."""
+    reason = inactive(claimed, FRESH, read(VLLM / name))[0]
+    assert "cannot be shown" in reason
+    assert needle in reason
+
+
+def test_workers_of_vllm_that_did_nothing_of_it() -> None:
+    assert "drafts were counted 0 times" in inactive(NGRAM, FRESH, read(VLLM / "ngram", still=("worker-0",)))[0]
+    assert "KV transfers from prefill to decode" in inactive(VLLM_DISAGG, FRESH, read(VLLM / "disagg", still=("decode-0",)))[0]
+    assert inactive(VLLM_DISAGG, FRESH, read(VLLM / "disagg", still=("prefill-0",))) == (), "decode workers count what they fetch"
+
+
+def test_a_cache_server_that_was_not_needed_on_disk_or_not_at_all() -> None:
+    """The host held everything; the same with a server that heard nothing, and with an engine that took nothing."""
+    cached = VLLM / "cached"
+    (reason,) = inactive(CACHED, DISK, read(cached))
+    assert "all hits were of the host tier" in reason
+    (reason,) = inactive(CACHED, AGAIN, read(cached, still=("lmcache",)))
+    assert "it is not connected" in reason
+    (reason,) = inactive(CACHED, AGAIN, read(cached, still=("worker-0",)))
+    assert "vllm:external_prefix_cache_hits of worker-0" in reason
+
+
+def test_with_nixl_alone_vllm_counts_questions_to_no_tier() -> None:
+    """Why queries are no proof of a tier in a disaggregated topology, and hits of the prefill workers are."""
+    tiered = replace(VLLM_DISAGG, kv_cache=KvCache(connector="lmcache", host_gib=1))
+    seen = read(VLLM / "disagg")
+    assert inactive(tiered, FRESH, seen) == ()
+    (reason,) = inactive(tiered, AGAIN, seen)
+    assert "hits of the tier were counted 0 times" in reason
+    assert "of prefill-0)" in reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "expected"),
+    [
+        ("worker_imbalance", "kv", 10 / 6),
+        ("router_events", "kv", 6.0),
+        ("cached_token_rate", "kv", 6_912 / 14_710),
+        ("speculation_acceptance_rate", "ngram", 0.0),
+        ("speculation_acceptance_rate_at_1", "ngram", 0.0),
+        ("speculation_acceptance_rate_at_3", "ngram", 0.0),
+        ("external_cache_hit_rate", "cached", 6_912 / 14_710),
+        ("lmcache_hit_rate", "cached", 0.5),
+        ("lmcache_l1_hit_rate", "cached", 0.5),
+        ("lmcache_l2_hit_rate", "cached", 0.0),
+        ("kv_transfers", "disagg", 12.0),
+        ("kv_transferred_bytes", "disagg", 69_206_016.0),
+        ("kv_transfer_failures", "disagg", 0.0),
+        ("external_prompt_tokens", "disagg", 7_798.0),
+    ],
+)
+def test_metrics_of_vllm(metric: str, name: str, expected: float) -> None:
+    assert value(metric, read(VLLM / name)) == pytest.approx(expected)
+
+
+def test_a_position_beyond_the_draft_is_absent() -> None:
+    assert isinstance(value("speculation_acceptance_rate_at_4", read(VLLM / "ngram")), Absent)
 
 
 def test_kvbm_by_tier() -> None:
