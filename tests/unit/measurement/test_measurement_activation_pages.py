@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_dynperf.observation.recording import Recording
+    from pytest_dynperf.observation.series import Series
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 MOCKER, VLLM, DOCUMENTED = DATA / "mocker-1.4.2", DATA / "vllm-0.31", DATA / "documentation"
@@ -54,7 +55,7 @@ def read(
         path.name.removesuffix(".before.txt"): path.name.removesuffix(".before.txt") for path in directory.glob("*.before.txt")
     }
     assert known
-    series = []
+    series: list[Series] = []
     for file, service in known.items():
         texts = [(directory / f"{file}.{when}.txt").read_text() for when in ("before", "before" if service in still else "after")]
         pages = [parse(change(text), wanted=BY_SAMPLE) for text in texts]
