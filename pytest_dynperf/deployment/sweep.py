@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_dynperf.deployment.reaper import VARIABLE
+from pytest_dynperf.deployment.reaper import VARIABLE, led_by
 from pytest_dynperf.deployment.session_lock import boot_id, dead_sessions
 
 if TYPE_CHECKING:
@@ -105,15 +105,20 @@ def swept_line(swept: Swept) -> str | None:
 
 
 def marked_processes() -> dict[int, str]:
-    """Process id to the session in its mark, of this user's processes that carry one; marks without a session are left out. 2 ms for a
-    hundred processes.
+    """Process id to the session in its mark, of this user's processes that carry one, or that belong to a session (of processes) whose leader
+    does; marks without a session are left out. 4 ms for a hundred processes.
     """
     pids = (int(directory.name) for directory in Path("/proc").iterdir() if directory.name.isdigit())
     return {pid: session for pid in pids if (session := _session_of(pid))}
 
 
 def _session_of(pid: int) -> str:
-    """The session in the mark of a process; empty where it has none, is gone, or is another user's."""
+    """The session in the mark of a process, or of the one that leads it: a process that gives itself a title writes it over its mark."""
+    return _own_session_of(pid) or _own_session_of(led_by(pid))
+
+
+def _own_session_of(pid: int) -> str:
+    """Empty where it has none, is gone, or is another user's."""
     entry = f"{VARIABLE}=".encode()
     directory = Path(f"/proc/{pid}")
     try:
@@ -133,7 +138,7 @@ def _kill_processes(dead: Collection[str]) -> tuple[int, list[int]]:
         seen |= set(left)
         if time.monotonic() > deadline:
             return len(seen), left
-        for pid in left:
+        for pid in sorted(left, key=lambda pid: led_by(pid) == pid):  # leaders last: without them the others are known no more
             _kill(pid, dead)
         time.sleep(0.01)
     return len(seen), []

@@ -30,6 +30,8 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    # Eager or not, the first request that samples has C++ compiled: seconds on an idle machine, a minute on a busy one.
+    "TORCHDYNAMO_DISABLE": "1",
 }
 """Without these the engine spins on a few cores and tokens arrive in bursts of 0.4 to 0.7 s (vllm-cpu 0.31.0, two cores)."""
 

@@ -52,7 +52,6 @@ def launch(
         if topology.engine != "mocker":
             return start_installed(
                 topology,
-                directory=directory,
                 cache_directory=settings.cache_directory,
                 log_path=log_path,
                 python=python,

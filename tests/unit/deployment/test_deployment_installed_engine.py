@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def engine(directory: Path, *, model: bool = True, lmcache: Path | None = None) 
 def start(tmp_path: Path) -> Callable[[Topology], Deployment]:
     def one(topology: Topology) -> Deployment:
         run = tmp_path / "run"
-        return start_installed(topology, directory=run, cache_directory=tmp_path / "cache", log_path=lambda name: run / name)
+        return start_installed(topology, cache_directory=tmp_path / "cache", log_path=lambda name: run / name)
 
     return one
 
@@ -91,6 +92,31 @@ def test_a_missing_package_is_named_with_its_remedy(
     with_engine({name: version for name, version in EVERYTHING.items() if name != package})
     with pytest.raises(DeploymentError, match=rf"^{package} is not installed for .* dynperf engines install cpu"):
         start(topology)
+
+
+def test_a_start_that_fails_leaves_nothing(
+    tmp_path: Path, start: Callable[[Topology], Deployment], with_engine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter has no Dynamo, whatever was said of it: the frontend ends at once."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(installed_engine, "LONGEST_BASE", 200)
+    with_engine(EVERYTHING)
+    with pytest.raises(DeploymentError):
+        start(Topology(engine="vllm", model="dynperf/tiny", served_by="engine"))
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_paths_are_short_whatever_the_temporary_directory_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 60)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    found = installed_engine._short_directory()
+    try:
+        assert len(f"{found}/temporary/{'u' * 36}") <= 107
+        assert found.stat().st_mode & 0o077 == 0
+    finally:
+        found.rmdir()
 
 
 def test_a_missing_model_or_cache_server_is_named_with_its_remedy(

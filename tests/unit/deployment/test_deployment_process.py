@@ -331,6 +331,27 @@ def test_reaper_finds_only_the_mark(tmp_path: Path, launch: Callable[..., list[p
     assert process.incident([second]) is None
 
 
+# As one whose title was written over its environment: vLLM's engine core does that.
+UNMARKED = """
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={})
+pathlib.Path(os.environ["WHERE"], "child").write_text(str(child.pid))
+time.sleep(600)
+"""
+
+
+def test_reaper_finds_what_has_lost_its_mark_in_the_session_of_a_marked_one(
+    tmp_path: Path, launch: Callable[..., list[process.Running]]
+) -> None:
+    (service,) = launch(spec("a", UNMARKED, directory=tmp_path))
+    wait_for(lambda: ready(tmp_path, "child") and (tmp_path / "child").read_text(), "the child")
+    child = int((tmp_path / "child").read_text())
+    assert reaper.marked(service.mark) == [child, service.process.pid], "the leader last: without it the other is known no more"
+
+    assert reaper.kill_marked(service.mark) == []
+    wait_for(lambda: gone(child), "the end of the child")
+
+
 def test_a_service_that_ends_with_status_0_is_an_incident(tmp_path: Path, launch: Callable[..., list[process.Running]]) -> None:
     (service,) = launch(spec("a", "print('all is well')", directory=tmp_path))
     wait_for(lambda: process.ended(service.process), "the end of the service")

@@ -112,6 +112,15 @@ def test_children_that_left_the_group_are_found_by_their_mark(tmp_path: Path, se
     assert "dead" not in marked_processes().values()
 
 
+def test_children_that_lost_their_mark_are_found_by_who_leads_them(tmp_path: Path, service: Callable[..., subprocess.Popen[str]]) -> None:
+    child = "import subprocess, sys\nsubprocess.run([sys.executable, '-uc', 'import time; print(\"up\", flush=True); time.sleep(600)'], env={})"
+    parent = service("dead", child)
+    die(tmp_path / "leases", "dead", temporary=tmp_path, run=tmp_path)
+    swept = sweep(tmp_path / "leases", None)
+    assert parent.wait(PATIENCE_S) == -signal.SIGKILL
+    assert swept.processes == 2
+
+
 def test_containers_of_the_dead_and_of_another_boot_go_and_foreign_ones_stay(tmp_path: Path) -> None:
     leases = tmp_path / "leases"
     die(leases, "dead", temporary=tmp_path, run=tmp_path)
