@@ -105,8 +105,8 @@ def swept_line(swept: Swept) -> str | None:
 
 
 def marked_processes() -> dict[int, str]:
-    """Process id to the session in its mark, of this user's processes that carry one, or that belong to a session (of processes) whose leader
-    does; marks without a session are left out. 4 ms for a hundred processes.
+    """Process id to the session in its mark, of this user's processes that carry one, or whose leader (of the process session) does; marks
+    without a session are left out. 4 ms for a hundred processes.
     """
     pids = (int(directory.name) for directory in Path("/proc").iterdir() if directory.name.isdigit())
     return {pid: session for pid in pids if (session := _session_of(pid))}
