@@ -34,8 +34,8 @@ class ParityView:
     unnamed: int
 
 
-ACCURACY_TITLES = ("Items", "Lost", "Gained", "Loss", "At most (95 %)", "Limit", "p", "Agreement", "Items needed", "Reference with itself")
-TEXT_TITLES = ("Texts", "Differing", "Identical", "Reference with itself")
+ACCURACY_TITLES = ("Items", "Lost", "Gained", "Loss", "At most (95 %)", "Limit", "p", "Agreement", "Items needed", "Noise")
+TEXT_TITLES = ("Texts", "Differing", "Identical", "Noise")
 SUBJECT_TITLES = ("Subject", "Items", "Lost", "Gained", "Loss")
 
 
@@ -66,7 +66,7 @@ def sentence(result: CaseResult) -> str:
     if parity is None:
         return ""
     parts = [parity.outcome.text]
-    if parity.accuracy is not None and parity.accuracy.n:
+    if parity.accuracy is not None and parity.accuracy.loss is not None:
         parts.append(_accuracy_words(parity.accuracy))
     if parity.texts is not None and parity.texts.n:
         parts.append(f"{parity.texts.n - parity.texts.differing} of {counted(parity.texts.n, 'text')} the same")
@@ -105,8 +105,6 @@ def points(share: float | None) -> str:
 
 def _accuracy_words(verdict: ParityVerdict) -> str:
     found = f"{verdict.losses} lost and {verdict.gains} gained of {counted(verdict.n, 'item')}"
-    if verdict.loss is None:
-        return found
     return f"{found}, loss {points(verdict.loss)} points, at most {points(verdict.upper_bound)} (limit {points(verdict.limit)})"
 
 
@@ -121,7 +119,7 @@ def _accuracy_cells(verdict: ParityVerdict | None) -> tuple[str, ...]:
         points(verdict.upper_bound),
         points(verdict.limit),
         ABSENT if verdict.p_value is None else f"{verdict.p_value:.2g}",
-        ABSENT if verdict.agreement is None else f"{verdict.agreement:.2%}",
+        ABSENT if verdict.agreement is None or verdict.loss is None else f"{verdict.agreement:.2%}",
         ABSENT if verdict.n_needed is None else str(verdict.n_needed),
         ABSENT if verdict.noise is None else _noise(verdict.noise),
     )

@@ -97,7 +97,7 @@ def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
     lines += [line for text in parity_text.failure_lines(result) for line in _paragraphs(text, "  ")]
     if verdict.confirmed:
         lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ")
-    if verdict.outcome is Outcome.REGRESSED:
+    if any(cell.outcome is Outcome.REGRESSED for cell in verdict.cells):  # else it is the answers of another arm that differ
         lines += _suspects_text(result)
     lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
     return "\n".join(printable(line) for line in lines)
