@@ -114,7 +114,7 @@ def test_children_that_left_the_group_are_found_by_their_mark(tmp_path: Path, se
 
 def test_children_that_lost_their_mark_are_found_by_who_leads_them(tmp_path: Path, service: Callable[..., subprocess.Popen[str]]) -> None:
     nap = "import time; print('up', flush=True); time.sleep(600)"
-    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {nap!r}], env={{}})"
+    child = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {nap!r}], env={{}})\ntime.sleep(600)"
     parent = service("dead", child)
     die(tmp_path / "leases", "dead", temporary=tmp_path, run=tmp_path)
     swept = sweep(tmp_path / "leases", None)
