@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,19 +44,20 @@ def arms(bench: Bench) -> Bench:
     return bench
 
 
-def case(session: dict[str, object], case_id: str) -> dict[str, object]:
-    (found,) = (one for one in session["cases"] if one["case_id"] == case_id)  # type: ignore[attr-defined]
-    return found
+def case(session: dict[str, Any], case_id: str) -> dict[str, Any]:
+    (found,) = (one for one in session["cases"] if one["case_id"] == case_id)
+    return dict(found)
 
 
 def test_arms_that_agree_pass_and_files_say_so(arms: Bench) -> None:
+    """In two processes, of which one may need what the other has not measured yet."""
     with sse_server(FINE) as server:
-        run = arms.run(url=server.url)
+        run = arms.run("-n", "2", url=server.url)
     assert run.code == 0, run.text
     assert run.outcomes() == dict.fromkeys((OFF, f"{OFF}-again", WARM), "no baseline")
     warm = case(run.session, WARM)
-    assert (warm["arm"], warm["verdict"]["parity"]) == ("warm", "unchanged")  # type: ignore[index]
-    assert warm["parity"]["texts"]["n"] == 90  # type: ignore[index]
+    assert (warm["arm"], warm["verdict"]["parity"]) == ("warm", "unchanged")
+    assert warm["parity"]["texts"]["n"] == 90
     assert case(run.session, OFF)["parity"] is None
     assert f"parity of {WARM} with {OFF}: unchanged, 90 of 90 texts the same" in " ".join(run.text.split())
     assert "Parity: arms against their reference" in (arms.root / "reports/latest/report.html").read_text()
@@ -78,8 +79,8 @@ def test_one_arm_alone_is_still_held_against_its_reference_and_a_lost_text_fails
     assert "other text: run-" in run.text
     assert "--accept-regression" not in run.text
     assert arms.baseline_files() == []
-    assert "for-warm-run-1" in case(run.session, WARM)["parity"]["records"]["reference"][0]  # type: ignore[index]
-    path = arms.root / "reports/latest" / case(run.session, WARM)["parity"]["records"]["candidate"][0]  # type: ignore[index]
+    assert "for-warm-run-1" in case(run.session, WARM)["parity"]["records"]["reference"][0]
+    path = arms.root / "reports/latest" / case(run.session, WARM)["parity"]["records"]["candidate"][0]
     assert judged_again(arms).returncode == 0
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**line, "answer": "?"}) + "\n" for line in lines))
@@ -165,13 +166,13 @@ REFERENCE_ANSWERS = 120
 def test_the_same_answers_pass_and_lost_ones_are_named_by_item_and_subject(bench: Bench) -> None:
     same = ask(bench, lambda letter, _given: letter or "x")
     assert same.code == 0, same.text
-    assert case(same.session, WARM_ITEMS)["parity"]["accuracy"]["n"] == 32  # type: ignore[index]
+    assert case(same.session, WARM_ITEMS)["parity"]["accuracy"]["n"] == 32
     lost = ask(bench, lambda letter, given: letter if given < REFERENCE_ANSWERS or letter != "B" else "C")
     assert lost.code == 1, lost.text
     assert lost.outcomes()[WARM_ITEMS] == "regressed"
     parity = case(lost.session, WARM_ITEMS)["parity"]
-    assert parity["accuracy"]["losses"] == parity["discordant_count"] > 0  # type: ignore[index]
-    assert len(parity["subjects"]) == 8  # type: ignore[index]
+    assert parity["accuracy"]["losses"] == parity["discordant_count"] > 0
+    assert len(parity["subjects"]) == 8
     assert "lost: block-" in lost.text
 
 

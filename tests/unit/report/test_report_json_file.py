@@ -303,8 +303,8 @@ def test_every_field_reaches_the_file() -> None:
     asked = (Case, Topology, Role, Images, Router, KvCache, Speculation, Traffic, Expectation, Gate, Fault)
     measured = (Run, Certificate, Distribution, Duet, Pair, Meaning)
     judged = (Verdict, CellVerdict, Waiver, Suspicion, Annotations)
-    judged += (ArmParity, ParityVerdict, FixedLimitsVerdict, Nondeterminism, TextVerdict, SubjectCounts, Discordant, Parity)
-    for kind in (SessionReport, CaseResult, *asked, *measured, *judged):
+    arms = (ArmParity, ParityVerdict, FixedLimitsVerdict, Nondeterminism, TextVerdict, SubjectCounts, Discordant, Parity)
+    for kind in (SessionReport, CaseResult, *asked, *measured, *judged, *arms):
         names = {field.name for field in fields(kind)}
         assert names - known <= {"results", "case", "measurement", "meanings", "cells", "cell", "directory", "skip"}, kind
 
