@@ -36,6 +36,9 @@ EMPTIED = "Successfully reset prefix cache"
 IN_USE = "Failed to reset prefix cache"
 """What vLLM logs (``vllm/v1/core/block_pool.py``). Dynamo answers ``ok`` in both cases."""
 
+HELD = "lmcache_mp_l1_memory_usage_bytes"
+"""LMCache's gauge of what its memory holds."""
+
 _POLL_S = 0.05
 _ANSWER_S = 10.0
 _WORKERS = ("worker", "prefill", "decode")
@@ -83,7 +86,7 @@ def _of_device(services: Sequence[Service]) -> Iterator[Callable[[], None]]:
 def _of_host(services: Sequence[Service]) -> Iterator[Callable[[], None]]:
     servers = [service for service in services if service.spec.role == "cache"]
     for server in servers:
-        yield partial(_call, server, port="http", path="/cache/clear")
+        yield partial(_empty_host, server)
     for worker in services:
         if not servers and worker.spec.role in _WORKERS and (inside := _host_memory_of(worker)):
             msg = (
@@ -140,6 +143,34 @@ def _logged(worker: Service, since: int, deadline: float) -> str:
             )
             raise DeploymentError(msg)
         time.sleep(_POLL_S)
+
+
+def _empty_host(server: Service) -> None:
+    """What a transfer has locked is passed over and the answer is ``ok`` all the same, so the server's own gauge decides."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        _call(server, port="http", path="/cache/clear")
+        held = _held_bytes(server)
+        if held == 0:
+            return
+        if time.monotonic() >= deadline:
+            msg = f"the host's KV cache of {server.spec.name} was not reset: {held:g} bytes are in use for {PATIENCE_S:g} s"
+            raise DeploymentError(msg)
+        time.sleep(_POLL_S)
+
+
+def _held_bytes(server: Service) -> float:
+    url = f"http://127.0.0.1:{server.ports['http']}/metrics"
+    try:
+        text = exchange("GET", url, timeout_s=_ANSWER_S).body.decode("utf-8", "replace")
+    except EndpointError as error:
+        msg = f"whether the KV cache of {server.spec.name} was reset is not known: {error}"
+        raise DeploymentError(msg) from error
+    found = re.findall(rf"^{HELD}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+    if not found:
+        msg = f"whether the KV cache of {server.spec.name} was reset is not known: {url} states no {HELD}"
+        raise DeploymentError(msg)
+    return sum(map(float, found))
 
 
 def _call(service: Service, *, port: str, path: str) -> None:

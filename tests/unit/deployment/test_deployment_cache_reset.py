@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from pytest_dynperf.deployment import cache_reset
-from pytest_dynperf.deployment.cache_reset import EMPTIED, IN_USE, reset_caches
+from pytest_dynperf.deployment.cache_reset import EMPTIED, HELD, IN_USE, reset_caches
 from pytest_dynperf.deployment.service import ReadyCheck, ServiceSpec
 from pytest_dynperf.errors import DeploymentError
 from tests.fakes.http_stub import Handler, Server, answer, serving
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.deployment.running import Deployment
 
-FLUSH, CLEAR = "/engine/flush_cache", "/cache/clear"
+FLUSH, CLEAR, METRICS = "/engine/flush_cache", "/cache/clear", "/metrics"
 VLLM = ("python", "-m", "dynamo.vllm", "--model", "m")
 
 
@@ -75,12 +75,24 @@ def flushing(service: Service, *said: str) -> Callable[[Handler], None]:
     return send
 
 
+def holding(*amounts: float) -> Callable[[Handler], None]:
+    """LMCache's metrics: each time the next amount, the last one for ever."""
+    left = list(amounts)
+
+    def send(handler: Handler) -> None:
+        now = left.pop(0) if len(left) > 1 else left[0]
+        answer(f'# HELP {HELD} x\n{HELD}{{backend="dram"}} {now}\n'.encode(), content_type="text/plain")(handler)
+
+    return send
+
+
 @pytest.mark.parametrize(
-    ("tiers", "called"), [(("device",), [FLUSH]), (("host",), [CLEAR]), (("device", "host"), [FLUSH, CLEAR]), ((), [])]
+    ("tiers", "called"),
+    [(("device",), [FLUSH]), (("host",), [CLEAR, METRICS]), (("device", "host"), [FLUSH, CLEAR, METRICS]), ((), [])],
 )
 def test_each_tier_has_its_call(stack: Stack, tiers: tuple[str, ...], called: list[str]) -> None:
     stack.add("frontend", ("python", "-m", "dynamo.frontend"))
-    stack.server.answers = {FLUSH: flushing(stack.add("worker"), EMPTIED), CLEAR: answer({"status": "ok"})}
+    stack.server.answers = {FLUSH: flushing(stack.add("worker"), EMPTIED), CLEAR: answer({"status": "ok"}), METRICS: holding(0.0)}
     stack.add("cache", ("lmcache", "server"))
     stack.reset(*tiers)
     assert stack.called == called
@@ -104,6 +116,24 @@ def test_an_answer_that_no_log_confirms_is_an_error(stack: Stack, monkeypatch: p
     stack.server.answers[FLUSH] = flushing(stack.add("worker"), "nothing of interest")
     with pytest.raises(DeploymentError, match="worker-0 answered that its KV cache is reset and its log"):
         stack.reset("device")
+
+
+def test_memory_that_is_locked_is_waited_for_and_then_an_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.add("cache", ("lmcache", "server"))
+    stack.server.answers = {CLEAR: answer({"status": "ok"}), METRICS: holding(4096.0, 0.0)}
+    stack.reset("host")
+    assert stack.called == [CLEAR, METRICS] * 2
+    monkeypatch.setattr(cache_reset, "PATIENCE_S", 0.2)
+    stack.server.answers[METRICS] = holding(4096.0)
+    with pytest.raises(DeploymentError, match="host's KV cache of cache-0 was not reset: 4096 bytes are in use"):
+        stack.reset("host")
+
+
+def test_a_server_that_does_not_say_what_it_holds_is_not_believed(stack: Stack) -> None:
+    stack.add("cache", ("lmcache", "server"))
+    stack.server.answers = {CLEAR: answer({"status": "ok"}), METRICS: answer(b"other 0\n", content_type="text/plain")}
+    with pytest.raises(DeploymentError, match=f"is not known: .*/metrics states no {HELD}"):
+        stack.reset("host")
 
 
 @pytest.mark.parametrize("told", [{"status": "error", "message": "engine is dead"}, ["ok"], {}])
