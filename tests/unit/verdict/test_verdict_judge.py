@@ -120,6 +120,7 @@ HIGHER = {
     "output_token_throughput_per_user",
     "output_token_throughput_per_gpu",
     "goodput",
+    "accuracy",
     "steady_output_token_throughput",
     "steady_request_throughput",
     "router_hit_rate",
