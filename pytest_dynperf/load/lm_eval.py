@@ -106,14 +106,18 @@ def run_lm_eval(
     if ended.late:
         msg = f"lm-eval did not end within {deadline_s:g} s and was stopped: there is no accuracy. {last_words(log)}"
         raise WorkloadError(msg)
+    _refuse_failure(ended.status, log)
+    return read_samples(samples.read_text(encoding="utf-8") if samples.exists() else "", found)
+
+
+def _refuse_failure(status: int, log: Path) -> None:
     written = log.read_text(encoding="utf-8", errors="replace")
-    if ended.status != 0:
-        msg = f"lm-eval ended with exit status {ended.status}: there is no accuracy. {_first_error(written)}{last_words(log)}"
+    if status != 0:
+        msg = f"lm-eval ended with exit status {status}: there is no accuracy. {_first_error(written)}{last_words(log)}"
         raise WorkloadError(msg)
     if sign := next((sign for sign in _UNANSWERED if sign in written), None):
         msg = f"lm-eval took what was no answer for one ({sign!r} in its log): there is no accuracy. {last_words(log)}"
         raise WorkloadError(msg)
-    return read_samples(samples.read_text(encoding="utf-8") if samples.exists() else "", found)
 
 
 def _first_error(written: str) -> str:

@@ -16,34 +16,15 @@ if TYPE_CHECKING:
 
 
 def record_of(
-    exchange: Exchange,
-    request: Request,
-    *,
-    request_id: str,
-    run: str,
-    measured: bool,
-    ignore_eos: bool,
-    keep_text: bool = False,
+    exchange: Exchange, request: Request, *, request_id: str, run: str, measured: bool, ignore_eos: bool, keep_text: bool = False,
     secrets: Secrets = NONE,
-) -> RequestRecord:
+) -> RequestRecord:  # fmt: skip
     """Parse and judge what was captured; what the server says is kept without ``secrets``, and its text only for a request with an item,
     or with ``keep_text``. About 30 µs, and what :func:`~pytest_dynperf.load.sse.read_stream` takes for each chunk;
     :func:`~pytest_dynperf.load.sse.read_text` comes on top where the text is kept.
     """
     stream = exchange.stream
     content = read_stream(stream.pieces) if stream.status == 200 else StreamContent()
-    text = read_text(stream.pieces) if (request.item is not None or keep_text) and stream.status == 200 else None
-    answer = Answer(
-        http_status=stream.status,
-        body_excerpt=redact(_excerpt(exchange), secrets, cut=True),
-        interruption=exchange.interruption,
-        error=_redacted(content.error, secrets),
-        malformed=_redacted(_encoding_problem(exchange) or content.malformed, secrets),
-        done=content.done,
-        finish_reason=content.finish_reason,
-        content_chunks=len(content.chunk_ns),
-        completion_tokens=content.completion_tokens,
-    )
     return RequestRecord(
         request_id=request_id,
         run=run,
@@ -71,11 +52,25 @@ def record_of(
         stamp=exchange.stamp,
         coalesced=content.coalesced,
         receive_lag_ns=exchange.largest_lag_ns,
-        error=failure_of(answer, osl_requested=request.osl, ignore_eos=ignore_eos),
+        error=failure_of(_answer(exchange, content, secrets), osl_requested=request.osl, ignore_eos=ignore_eos),
         item=request.item,
         subject=request.subject,
         expected=request.expected,
-        answer=None if text is None else redact(text, secrets),
+        answer=redact(read_text(stream.pieces), secrets) if stream.status == 200 and (keep_text or request.item is not None) else None,
+    )
+
+
+def _answer(exchange: Exchange, content: StreamContent, secrets: Secrets) -> Answer:
+    return Answer(
+        http_status=exchange.stream.status,
+        body_excerpt=redact(_excerpt(exchange), secrets, cut=True),
+        interruption=exchange.interruption,
+        error=_redacted(content.error, secrets),
+        malformed=_redacted(_encoding_problem(exchange) or content.malformed, secrets),
+        done=content.done,
+        finish_reason=content.finish_reason,
+        content_chunks=len(content.chunk_ns),
+        completion_tokens=content.completion_tokens,
     )
 
 
