@@ -160,6 +160,12 @@ class Traffic:
         return 0 if self.arrival.process == "trace" else max(2, math.ceil(self.arrival.mean_rate_per_s or 0.0))
 
     @property
+    def overhead(self) -> float:
+        """What a run sends in all, warm-up and the warming of caches included, as a multiple of its measured requests."""
+        askings = 2 if self.cache in {"warm", "disk"} else 1
+        return askings * (self.warmup_count + self.request_count) / self.request_count
+
+    @property
     def load_name(self) -> str:
         """``c64``, ``poisson-10`` (requests/s), ``sinusoidal-5-10``, ``trace``: what a case id says of the arrival process."""
         arrival = self.arrival

@@ -125,10 +125,11 @@ def _said(verdict: Verdict, *reasons: str | None) -> Verdict:
 
 def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> float:
     """How long ``runs`` runs and ``starts`` deployments take, by the runs that were measured a moment ago."""
-    done, traffic = measured.measurement.runs, case.traffic
-    share = (traffic.warmup_count + traffic.request_count) / traffic.request_count
+    done = measured.measurement.runs
     launcher = "" if measured.environment is None else measured.environment.provenance.get("launcher", "")
-    return runs * share * sum(run.duration_s for run in done) / max(1, len(done)) + starts * START_S.get(launcher, START_S["container"])
+    return runs * case.traffic.overhead * sum(run.duration_s for run in done) / max(1, len(done)) + starts * START_S.get(
+        launcher, START_S["container"]
+    )
 
 
 # ---- pairs with a control

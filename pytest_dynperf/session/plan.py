@@ -99,11 +99,11 @@ class Estimate:
 def estimate(case: Case, baselines: Path) -> Estimate:
     """Length of one session of ``case`` without deployment: warm-up and R runs."""
     traffic = case.traffic
-    share = (traffic.warmup_count + traffic.request_count) / traffic.request_count
     durations = _known_durations(case, baselines)
     if durations:
-        return Estimate(seconds=traffic.runs * share * sum(durations) / len(durations), known=True)
-    return Estimate(seconds=traffic.runs * assumed_run_s(traffic), known=False)
+        return Estimate(seconds=traffic.runs * traffic.overhead * sum(durations) / len(durations), known=True)
+    askings = traffic.overhead * traffic.request_count / (traffic.warmup_count + traffic.request_count)
+    return Estimate(seconds=traffic.runs * askings * assumed_run_s(traffic), known=False)
 
 
 def case_limit_s(case: Case, settings: Settings) -> float | None:

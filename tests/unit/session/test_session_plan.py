@@ -19,7 +19,7 @@ from pytest_dynperf.scenario.topology import Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session import judging
 from pytest_dynperf.session.detection import Affordable, affordable_pairs, detectable, documents_for, pairs_s
-from pytest_dynperf.session.plan import Plan, Settings, plan_lines
+from pytest_dynperf.session.plan import Plan, Settings, case_limit_s, estimate, plan_lines
 from pytest_dynperf.verdict.sequential import LOOKS
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def _documents(
         write(root, document)
 
 
-def _lines(root: Path, **settings: object) -> str:
-    made = Settings(
+def _settings(root: Path) -> Settings:
+    return Settings(
         session_id="s",
         stamp="20260201T000000Z",
         seed=1,
@@ -72,6 +72,10 @@ def _lines(root: Path, **settings: object) -> str:
         run_directory=root / "run",
         cache_directory=root / "cache",
     )
+
+
+def _lines(root: Path, *, cases: tuple[Case, ...] = (CASE,), **settings: object) -> str:
+    made = _settings(root)
     platform = Platform(
         name="mocker",
         summary="no GPU",
@@ -84,13 +88,27 @@ def _lines(root: Path, **settings: object) -> str:
         defaults={},
         file="mocker.toml",
     )
-    return "\n".join(plan_lines(Plan(platform=platform, why="?", cases=(CASE,)), replace(made, **settings)))  # type: ignore[arg-type]
+    return "\n".join(plan_lines(Plan(platform=platform, why="?", cases=cases), replace(made, **settings)))  # type: ignore[arg-type]
 
 
 def test_without_a_baseline_nothing_is_promised(tmp_path: Path) -> None:
     text = _lines(tmp_path, control=("baseline",), detect=0.03)
     assert "no baseline tells what would be found" in text
     assert "takes" not in text
+
+
+def test_a_reference_that_is_not_selected_is_planned_and_so_is_the_warming_of_caches(tmp_path: Path) -> None:
+    off = replace(CASE, case_id="c2-off", arm="off")
+    warm = replace(CASE, case_id="c2-warm", arm="warm", traffic=replace(CASE.traffic, cache="warm"), reference=off)
+    alone, both = (_lines(tmp_path, cases=cases) for cases in ((warm,), (off, warm)))
+    assert "first, where nothing has measured it: c2-off, about " in alone
+    assert "c2-off, about" not in both
+    assert estimate(warm, tmp_path).seconds == 2 * estimate(off, tmp_path).seconds
+    made = _settings(tmp_path)
+    limits = [case_limit_s(case, made) for case in (replace(warm, reference=None), warm)]
+    assert limits[0] is not None
+    assert limits[1] is not None
+    assert limits[1] > limits[0]
 
 
 def test_documents_of_another_load_platform_or_shape_promise_nothing(tmp_path: Path) -> None:
