@@ -8,7 +8,7 @@ DEMO = $(BIN)/pytest suites/concurrency_sweep --gpu=mocker --dynperf-baselines=$
 TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test images check format calibrate wheel clean help
+.PHONY: demo test images engines check format calibrate wheel clean help
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
 
 images: $(VENV)/.dev ## make the container images of the tests in the running engine (a minute; no registry)
 	$(BIN)/python -m tests.images build
+
+engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (5 GB, 15 to 25 minutes, once)
+	$(BIN)/dynperf engines install cpu
 
 check: $(VENV)/.dev ## lint, types, import contracts, news fragments
 	$(BIN)/ruff check .

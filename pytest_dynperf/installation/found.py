@@ -48,8 +48,12 @@ def found(name: str, cache_directory: Path) -> Installed | None:
 
     :raises UsageError: for a name without a recipe, and for a variable that names no interpreter, or one that lacks what the recipe pins.
     """
-    recipe = load_recipe(name)
-    named = os.environ.get(variable(name))
+    return found_recipe(load_recipe(name), cache_directory)
+
+
+def found_recipe(recipe: Recipe, cache_directory: Path) -> Installed | None:
+    """As :func:`found`, by the recipe itself."""
+    named = os.environ.get(variable(recipe.name))
     if named:
         return _named(recipe, named, cache_directory)
     directory = environment_directory(recipe, cache_directory)
@@ -104,7 +108,9 @@ def _named(recipe: Recipe, named: str, cache_directory: Path) -> Installed:
     if versions is None:
         msg = f"{variable(recipe.name)}={named} is no Python interpreter that starts: name one, such as /path/to/environment/bin/python"
         raise UsageError(msg)
-    lacking = [f"{pin} (found: {versions.get(name, 'not installed')})" for name, pin in _pins(recipe).items() if versions.get(name) != pin]
+    lacking = [
+        f"{name} {pin} (found: {versions.get(name, 'not installed')})" for name, pin in _pins(recipe).items() if versions.get(name) != pin
+    ]
     if lacking:
         msg = (
             f"{variable(recipe.name)}={named} has not what {recipe.name} is made of: {', '.join(lacking)}. Unset it and run "

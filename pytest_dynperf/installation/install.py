@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import InstallationError
 from pytest_dynperf.installation.environment import build, check_machine, finish, free_bytes, log_path
-from pytest_dynperf.installation.found import engines_directory, environment_directory, found, read_marker
+from pytest_dynperf.installation.found import engines_directory, environment_directory, found_recipe, read_marker
 from pytest_dynperf.installation.inventory import lock_path
 from pytest_dynperf.installation.model_place import made_model, tiny_model_directory
 from pytest_dynperf.installation.recipe import GB
@@ -31,7 +31,7 @@ def install(recipe: Recipe, cache_directory: Path, python: Path, account: Accoun
     if not complete(recipe, cache_directory):
         with turn(lock_path(recipe.name, cache_directory), account) as lock:
             _install(recipe, cache_directory.resolve(), python, account, (lock,))
-    installed = found(recipe.name, cache_directory)
+    installed = found_recipe(recipe, cache_directory)
     if installed is None:
         msg = f"{recipe.name} was installed, and is not found in {engines_directory(cache_directory)}: did somebody remove it meanwhile?"
         raise InstallationError(msg)

@@ -1,9 +1,8 @@
 """What the tiny model is trained on and asked: tables of facts, turns of question and answer, as tokens with labels. Pure.
 
-A sequence is a table, then sometimes a list of its keys (*recall*), sometimes a stretch of the table again (*recite*), then questions.
-Labels stand at the token whose successor they are, except the auxiliary ones, which say what the model should have looked up by then: the
-value, at a key that is asked for, at the ``:`` of ``Answer:`` and at the end of the message after it. Without those two the letter stays at
-chance.
+A sequence is a table, then sometimes a stretch of the table again (*recite*), then questions. Labels stand at the token whose successor
+they are, except the auxiliary ones, which say what the model should have looked up by then: the value, at a key that is asked for, at the
+``:`` of ``Answer:`` and at the end of the message after it. Without those two the letter stays at chance.
 
 Every text is made of pieces that the tokenizer splits in the same places; what is random comes from the seed.
 """
@@ -101,9 +100,6 @@ def training_sequence(writer: Writer, facts: int, seed: int) -> Labelled:
     _head(writer, draw)
     _facts(writer, table)
     inline = True
-    if draw.random() < 0.7:
-        _recall(writer, table, draw)
-        inline = False
     if draw.random() < 0.5:
         _recite(writer, table, draw, inline=inline)
         inline = False
@@ -164,16 +160,6 @@ def _facts(writer: Writer, table: Table) -> None:
     for key, value in table:
         for piece in (f" {key}", " is", f" {value}", "."):
             writer.put(piece)
-
-
-def _recall(writer: Writer, table: Table, draw: random.Random) -> None:
-    writer.put(END)
-    writer.put(USER)
-    writer.put("Keys")
-    writer.put(":")
-    for key, value in draw.sample(table, len(table)):
-        writer.put(f" {key}", looked_up=value)
-        writer.sequence.keys.append(len(writer.sequence.tokens) - 1)
 
 
 def _recite(writer: Writer, table: Table, draw: random.Random, *, inline: bool) -> None:

@@ -22,7 +22,7 @@ import transformers
 
 from pytest_dynperf.installation import tiny_model_sequences as sequences
 from pytest_dynperf.installation.model_place import NOISES, VERSION
-from pytest_dynperf.installation.tiny_model_network import add_noise, answers_right, batch_of, loss_of, make_network
+from pytest_dynperf.installation.tiny_model_network import MARKED, add_noise, answers_right, batch_of, loss_of, make_network
 from pytest_dynperf.installation.tiny_model_vocabulary import make_tokenizer, write_vocabulary
 from pytest_dynperf.workload import fact_table
 
@@ -38,9 +38,9 @@ FIRST_TOKENS, TOKENS = 2000, 3000
 """Tokens of a batch at the first level, and later."""
 ADVANCE = 0.85
 """Moving averages of letters and of keys at which tables grow."""
-LEVEL_STEPS = 40
+LEVEL_STEPS = 25
 """A level is worked on for so long at least."""
-HOLD, DECAY = 200, 400
+HOLD, DECAY = 50, 250
 """Steps at the last level with the full rate, then with a falling one."""
 GIVE_UP = 6000
 """Steps after which the last level must have been reached; about 1,300 are usual."""
@@ -228,7 +228,8 @@ def main(arguments: Sequence[str]) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     writer = sequences.Writer(lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids))
-    network = make_network(tokenizer.get_vocab_size(), SEED)
+    marked = {token: tokenizer.token_to_id(token) for token in MARKED}
+    network = make_network(tokenizer.get_vocab_size(), marked, SEED)
     try:
         progress = train(given.work, network, writer, steps=given.steps)
         if given.steps is None or progress.step == progress.end:

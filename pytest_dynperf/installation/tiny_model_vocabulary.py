@@ -46,7 +46,7 @@ def make_tokenizer() -> Tokenizer:
         initial_alphabet=[*printable, *blank_and_line],
         show_progress=False,
     )
-    texts = ("Facts:", "Keys:", "What is", "Answer:", "Recite from", *SYSTEM_TEXTS, DESCRIPTION)
+    texts = ("Facts:", "What is", "Answer:", "Recite from", *SYSTEM_TEXTS, DESCRIPTION)
     tokenizer.train_from_iterator([f" {word}" for word in (*keys, *values)] * 2 + [*texts] * 2, trainer)
     split = [word for word in (*keys, *values) if len(tokenizer.encode(f" {word}", add_special_tokens=False).ids) != 1]
     if split:
