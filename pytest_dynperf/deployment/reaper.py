@@ -74,7 +74,8 @@ def marked(mark: str) -> list[int]:
     Zombies and the caller are left out.
     """
     entry = f"{VARIABLE}={mark}".encode()
-    carrying, others = [], []
+    carrying: list[int] = []
+    others: list[int] = []
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit() or int(directory.name) == os.getpid():
             continue
