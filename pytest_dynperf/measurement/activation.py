@@ -229,11 +229,12 @@ def _listens(topology: Topology) -> bool:
 
 def _events(recording: Recording) -> Iterator[str]:
     claim = "topology.router_mode = 'kv' by KV events"
-    silent = max((series.values[-1] for series in _of(recording, (ids.ROUTER_SILENT_WORKERS,)) if series.values), default=0.0)
+    # The least of all readings: a worker that has just come back is silent for a moment.
+    silent = max((min(series.values) for series in _of(recording, (ids.ROUTER_SILENT_WORKERS,)) if series.values), default=0.0)
     if silent:
         yield (
             f"{claim} was not active: {silent:.0f} workers sent the router no KV events "
-            f"({PROMETHEUS[ids.ROUTER_SILENT_WORKERS][0]} at the end of the run); see whether prefix caching is on, "
+            f"({PROMETHEUS[ids.ROUTER_SILENT_WORKERS][0]} throughout the run); see whether prefix caching is on, "
             "and whether free arguments switched the events off"
         )
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,8 +65,9 @@ def told(tokens: float, workers: int = 30) -> tuple[Series, ...]:
     return rose(ids.FRONTEND_CACHED_TOKENS + ids.SUM, tokens, "frontend"), rose(ids.FRONTEND_CACHED_TOKENS + ids.COUNT, workers, "frontend")
 
 
-def silent(workers: float) -> Series:
-    return Series(id=ids.ROUTER_SILENT_WORKERS, source="frontend", kind=SeriesKind.GAUGE, stamps_ns=(0, MS), values=(0.0, workers))
+def silent(*workers: float) -> Series:
+    stamps = tuple(number * MS for number in range(len(workers)))
+    return Series(id=ids.ROUTER_SILENT_WORKERS, source="frontend", kind=SeriesKind.GAUGE, stamps_ns=stamps, values=workers)
 
 
 TRANSFERS = rose(ids.KV_TRANSFERS, 30, "decode-0")
@@ -242,9 +244,10 @@ def test_prefix_caching_switched_off_by_a_free_argument() -> None:
 
 def test_workers_that_tell_the_router_nothing() -> None:
     """As Dynamo 1.4.2 states it of a mocker that was started with --no-enable-prefix-caching."""
-    (reason,) = inactive(ROUTED, FRESH, seen(EVENTS, silent(2)))
+    (reason,) = inactive(ROUTED, FRESH, seen(EVENTS, silent(2, 3, 2)))
     assert "2 workers sent the router no KV events" in reason
     assert inactive(ROUTED, FRESH, seen(EVENTS, silent(0))) == ()
+    assert inactive(ROUTED, FRESH, seen(EVENTS, silent(0, 1, 0))) == (), "one came back"
     assert "cannot be shown" in inactive(ROUTED, FRESH, seen(silent(0)))[0], "a router that waits for events has not got any"
     assert inactive(GUESSING, FRESH, seen(silent(2))) == ()
 
@@ -317,3 +320,13 @@ def test_names_in_sentences_are_those_of_the_table() -> None:
     for series_id, names in PROMETHEUS.items():
         for name in names:
             assert (series_id.removesuffix(ids.SUM), name) in known
+
+
+def unnamed(page: str) -> set[str]:
+    return {name for names in PROMETHEUS.values() for name in names if f"`{name}" not in page}
+
+
+def test_the_page_names_every_counter() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "activation.md").read_text(encoding="utf-8")
+    assert unnamed(page) == set()
+    assert unnamed(page.replace("`kvbm_matched_tokens`", "a counter")) == {"kvbm_matched_tokens"}
