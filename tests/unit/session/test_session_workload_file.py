@@ -49,3 +49,19 @@ def test_a_workload_without_a_file_adds_nothing() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match=r"traffic\.workload\.file = 'gone\.jsonl' of .* cannot be read: .*gone\.jsonl: No such file"):
         workload_facts(reading(tmp_path, "gone.jsonl"))
+
+
+def test_what_questions_are_is_their_content_wherever_it_lies(tmp_path: Path) -> None:
+    row = '{"question": "a?", "subject": "s", "choices": ["1", "2", "3", "4"], "answer": %d}\n'
+    for name, answer in (("here", 1), ("there", 1), ("other", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test.jsonl").write_text(row % answer)
+
+    def facts(**workload: object) -> dict[str, str]:
+        case = reading(tmp_path, "x")
+        return workload_facts(replace(case, traffic=replace(case.traffic, workload=Workload(**workload))))  # type: ignore[arg-type]
+
+    first, same, other = (facts(kind="mmlu", file=name) for name in ("here", "there", "other"))
+    assert first == same != other
+    assert set(first) == {"workload.questions"}
+    assert facts(kind="fact-table") != facts(kind="fact-table", limit=3)
