@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +65,7 @@ def start_embedded(
         python=str(python or sys.executable),
         etcd=find_program("etcd", python),
         nats=find_program("nats-server", python) if topology.planes == "nats" else "",
+        nginx=find_proxy() if topology.frontends > 1 else "",
         model=str(make_model(cache_directory)),
         directory=str(state),
         environment=services_environment(own_packages=python is None),
@@ -77,6 +80,18 @@ def start_embedded(
         ready_s=READY_S,
         gpus=gpus,
     )
+
+
+def find_proxy() -> str:
+    """nginx, which stands before several frontends; Debian keeps it in ``/usr/sbin``, where not everybody looks.
+
+    :raises DeploymentError: where it is not; says how to get it.
+    """
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        msg = "nginx is not here, and stands before several frontends: install it (Debian: apt-get install nginx-light)"
+        raise DeploymentError(msg)
+    return found
 
 
 def _require_packages() -> None:
