@@ -19,6 +19,6 @@ def test_nginx_is_found_on_the_path_and_its_absence_is_said(tmp_path: Path, monk
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert embedded.find_proxy() == str(program)
-    monkeypatch.setattr(embedded.shutil, "which", lambda *_names, **_path: None)
+    monkeypatch.setattr("shutil.which", lambda *_names, **_path: None)
     with pytest.raises(DeploymentError, match=r"nginx is not here.*apt-get install nginx-light"):
         embedded.find_proxy()
