@@ -23,7 +23,7 @@ SYSTEM, USER, ASSISTANT = ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 NONE = -100
 """Label of a position without one."""
 
-LEVELS = (8, 24, 64, 128, 256)
+LEVELS = (24, 64, 128, 256)
 """Facts in a table, growing as the model learns."""
 
 FIRST_SEED = 1_000_000

@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 FAILED = 3
 SEED = 0
-RATE, WARM_UP = 1e-3, 100
+RATE, WARM_UP = 1e-3, 20
 FIRST_TOKENS, TOKENS = 2000, 3000
 """Tokens of a batch at the first level, and later."""
 ADVANCE = 0.85
 """Moving averages of letters and of keys at which tables grow."""
-LEVEL_STEPS = 25
+LEVEL_STEPS = 10
 """A level is worked on for so long at least."""
-HOLD, DECAY = 50, 250
+HOLD, DECAY = 50, 150
 """Steps at the last level with the full rate, then with a falling one."""
-GIVE_UP = 6000
-"""Steps after which the last level must have been reached; about 1,300 are usual."""
-SAVE_EVERY, SAY_EVERY = 100, 25
+GIVE_UP = 2000
+"""Steps after which the last level must have been reached; about 200 are usual."""
+SAVE_EVERY, SAY_EVERY = 50, 10
 LEAST, CHANCE = 0.98, 0.40
 """Right answers that the model must give from its table at least, and from another table at most (guessing gives 0.25)."""
 CHECKED_TABLES, CHECKED_PER_BLOCK = 8, 4
@@ -76,8 +76,8 @@ class Progress:
 
     def learnt(self, letter: float, key: float) -> None:
         """Take in what a step at the present level showed, and advance."""
-        self.letter += 0.05 * (letter - self.letter)
-        self.key += 0.05 * (key - self.key)
+        self.letter += 0.1 * (letter - self.letter)
+        self.key += 0.1 * (key - self.key)
         last = len(sequences.LEVELS) - 1
         if self.level < last and min(self.letter, self.key) > ADVANCE and self.step - self.since >= LEVEL_STEPS:
             self.level, self.since = self.level + 1, self.step
