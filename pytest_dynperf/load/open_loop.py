@@ -56,7 +56,7 @@ class OpenLoop:
         for _ in range(_IN_ONE_TURN):
             unit = self._next if self._next is not None else self._phase.take()
             if unit is None:
-                if not self._phase.exhausted:
+                if not self._phase.exhausted or self._conversing:  # conversations that go on have turns to ask
                     return monotonic_ns() + _DRY_NS
                 self._phase.check_supply()
                 return None

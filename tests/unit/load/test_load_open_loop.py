@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -247,6 +247,15 @@ def test_conversations_of_a_trace_start_at_its_times() -> None:
     assert len(firsts) >= 3
     assert [instant - firsts[0] for instant in firsts] == [number * 30 * MS for number in range(len(firsts))]
     assert [record.error for record in recording.measured] == [None] * 6
+
+
+def test_a_trace_that_ends_with_conversations_is_asked_to_its_last_turn() -> None:
+    """Nothing more is to be begun long before the last turn has been asked."""
+    traffic = at("trace", rate=None, requests=12, warmup=0)
+    with sse_server(Behaviour(ttft_s=0.02)) as server:
+        recording = run(server, traffic, islice(talked(4, delay_s=0.03, every_s=0.01), 12))
+    assert recording.incidents == ()
+    assert [record.error for record in recording.measured] == [None] * 12
 
 
 def test_the_closed_loop_ramps_up() -> None:
