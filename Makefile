@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
 images: $(VENV)/.dev ## make the container images of the tests in the running engine (a minute; no registry)
 	$(BIN)/python -m tests.images build
 
-engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (5 GB, 15 to 25 minutes, once)
+engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (6 GB, 5 to 25 minutes, once)
 	$(BIN)/dynperf engines install cpu
 
 check: $(VENV)/.dev ## lint, types, import contracts, news fragments

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def install(recipe: Recipe, cache_directory: Path, python: Path, account: Account) -> Installed:
-    """Make what is not there of ``recipe``: 15 to 25 minutes for ``cpu``, a moment where all is there.
+    """Make what is not there of ``recipe``: 5 to 25 minutes for ``cpu``, a moment where all is there.
 
     :raises DynperfError: for what cannot be made; nothing that is half made counts as installed.
     """
@@ -73,7 +73,7 @@ def plan_lines(recipe: Recipe, cache_directory: Path, python: Path) -> list[str]
         lines += [line for step in part.steps for line in _step_lines(step)]
     if recipe.model is not None:
         made = made_model(tiny_model_directory(cache_directory)) is not None
-        lines.append(f"model: {tiny_model_directory(cache_directory)} " + ("is there already" if made else "is trained, 6 to 15 minutes"))
+        lines.append(f"model: {tiny_model_directory(cache_directory)} " + ("is there already" if made else "is trained, 2 to 10 minutes"))
         lines.append("then the engine is started on it and must answer questions")
     return lines
 

@@ -1,4 +1,4 @@
-"""Has the tiny model trained by an engine's environment, and puts it where it is found; 6 to 15 minutes on one core, once per cache."""
+"""Has the tiny model trained by an engine's environment, and puts it where it is found; 2 to 10 minutes on one core, once per cache."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_tiny_model(python: Path, cache_directory: Path, account: Account, keep:
     log = work / "training.log"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        account.say("training a model of 0.8 million parameters on one core: it must answer from the facts in its prompt, 6 to 15 minutes")
+        account.say("training a model of 0.8 million parameters on one core: it must answer from the facts in its prompt, 2 to 10 minutes")
         argv = visiting(python, TRAINING, "--work", str(work))
         status = run_logged(argv, log=log, account=account, environment=_environment(), limit_s=LIMIT_S, forward=True, keep=keep)
         result = work / "finished" / "result.json"

@@ -228,7 +228,7 @@ def main(arguments: Sequence[str]) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     writer = sequences.Writer(lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids))
-    marked = {token: tokenizer.token_to_id(token) for token in MARKED}
+    marked = {token: tokenizer.encode(token, add_special_tokens=False).ids[0] for token in MARKED}
     network = make_network(tokenizer.get_vocab_size(), marked, SEED)
     try:
         progress = train(given.work, network, writer, steps=given.steps)
