@@ -16,7 +16,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UsageError
+from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UnsupportedFaultError, UsageError
 from pytest_dynperf.run_directory import write_atomically
 from pytest_dynperf.session.conduct import measure
 from pytest_dynperf.session.parity_records import parity_of
@@ -94,11 +94,11 @@ def _measure_for(case: Case, reference: Case, conduct: Conduct) -> tuple[str, ..
     try:
         measured = measure(reference, conduct, prefix=f"for-{case.arm}-")
         found = flaws(measured.measurement, reference.expectation)
-    except (CaseTimeout, LeaseHeld):
-        raise  # of this case, and of this moment
+    except (CaseTimeout, LeaseHeld, UnsupportedFaultError):
+        raise  # of this case, of this moment, and no failure
     except DynperfError as error:
         _note(reference, (), str(error), conduct)
-        raise
+        return str(error)
     records = _records(reference, measured, conduct)
     problem = f"it is invalid: {found[0]}" if found else None
     if conduct.deadline.over is None:
