@@ -169,7 +169,7 @@ def test_a_stream_has_a_chunk_for_each_token(deployed: Callable[[Topology], Depl
         assert record.error is None
         assert record.completion_tokens == OSL
         # Fewer where a token has no text of its own; never more, and never all in one.
-        assert OSL // 2 <= len(record.chunk_ns) <= OSL
+        assert 1 < len(record.chunk_ns) <= OSL
 
 
 def test_a_reset_device_finds_nothing(deployed: Callable[[Topology], Deployment], prompts: list[Request]) -> None:
