@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.deployment import container_launcher
-from pytest_dynperf.deployment.container_engine import connect
+from pytest_dynperf.deployment.container_engine import connect, create_container
 from pytest_dynperf.deployment.container_spec import SESSION_LABEL, ContainerSettings
 from pytest_dynperf.deployment.container_stack import start_contained
 from pytest_dynperf.deployment.control import exchange
@@ -93,13 +93,13 @@ def deploy(tmp_path: Path, cache: Path, test_images: Mapping[str, Image], sessio
 def test_what_the_engine_was_still_making_when_it_was_interrupted_is_removed(
     deploy: Callable[..., Deployment], asked: Topology, engine: DockerClient, session: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, made = container_launcher.create_container, threading.Event()
+    made = threading.Event()
 
     def interrupted(of: Engine, body: Mapping[str, object], name: str) -> str:
         def later() -> None:
             stopped.wait(30)
             own = connect()
-            make(own, body, name)
+            create_container(own, body, name)
             own.close()
             made.set()
 

@@ -23,14 +23,14 @@ HEALTHY = {"gpus": 2, "0.name": "NVIDIA H100 80GB HBM3", "1.name": "NVIDIA H100 
 ONE_GPU = ["--dynperf-set=topology.worker.count=1", "--dynperf-set=topology.worker.gpus=1"]
 
 
-def measured(root: Path, *arguments: str, concurrencies: str = "2", **lines: object) -> tuple[int, str, dict[str, Any]]:
+def measured(root: Path, *arguments: str, concurrencies: object = "2", **lines: object) -> tuple[int, str, dict[str, Any]]:
     """Exit code, output and session of the shipped sweep, on GPUs as ``lines`` say."""
     shutil.copytree(SUITES / "concurrency_sweep", root / "suites" / "concurrency_sweep")
     script = root / "gpus"
     script.write_text("".join(f"{key}={value}\n" for key, value in {**HEALTHY, **lines}.items()))
     (root / "library").mkdir()
     environment = nvml_stub.environment(nvml_stub.build(root / "library"), script)
-    environment |= {"DYNPERF_LEASE_DIRECTORY": str(root / "leases"), "CONCURRENCIES": concurrencies}
+    environment |= {"DYNPERF_LEASE_DIRECTORY": str(root / "leases"), "CONCURRENCIES": str(concurrencies)}
     command = [sys.executable, "-m", "pytest", "suites", "--gpu=mocker", "-p", "no:cacheprovider", *LAX, *ONE_GPU, *arguments]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False)
     file = root / "reports/latest/session.json"
