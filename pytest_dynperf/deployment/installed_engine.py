@@ -75,7 +75,25 @@ def start_installed(
     versions = versions_of(interpreter, PACKAGES) or {}
     _require(topology, interpreter, versions)
     model = served_model(topology, installed)
-    place = Place(
+    place = _place(topology, installed, interpreter, model, versions)
+    state = _short_directory()
+    try:
+        return start_stack(
+            topology,
+            launcher=ProcessLauncher(choose_ports, session=session),
+            place=replace(place, directory=str(state)),
+            state=state,
+            log_path=log_path,
+            versions=lambda services: _facts(topology, services, installed, interpreter, model),
+            ready_s=READY_S,
+        )
+    except BaseException:
+        shutil.rmtree(state, ignore_errors=True)
+        raise
+
+
+def _place(topology: Topology, installed: Installed, interpreter: Path, model: Path, versions: Mapping[str, str]) -> Place:
+    return Place(
         python=str(interpreter),
         etcd=find_program("etcd", interpreter) if topology.served_by == "dynamo" else "",
         nats=find_program("nats-server", interpreter) if topology.planes == "nats" else "",
@@ -88,29 +106,15 @@ def start_installed(
         dynamo_version=versions.get("ai-dynamo", ""),
     )
 
-    def facts(services: Mapping[str, Service]) -> dict[str, str]:
-        programs = {service.spec.role: service.spec.argv[0] for service in services.values() if service.spec.role in INFRASTRUCTURE}
-        return {
-            **installed_engine_versions(installed, interpreter),
-            **{f"{role}.version": program_version(path) for role, path in programs.items()},
-            "python": python_of(interpreter),
-            **({"model.digest": model_digest(model)} if topology.model.startswith(OWN_MODELS) else {}),
-        }
 
-    state = _short_directory()
-    try:
-        return start_stack(
-            topology,
-            launcher=ProcessLauncher(choose_ports, session=session),
-            place=replace(place, directory=str(state)),
-            state=state,
-            log_path=log_path,
-            versions=facts,
-            ready_s=READY_S,
-        )
-    except BaseException:
-        shutil.rmtree(state, ignore_errors=True)
-        raise
+def _facts(topology: Topology, services: Mapping[str, Service], installed: Installed, interpreter: Path, model: Path) -> dict[str, str]:
+    programs = {service.spec.role: service.spec.argv[0] for service in services.values() if service.spec.role in INFRASTRUCTURE}
+    return {
+        **installed_engine_versions(installed, interpreter),
+        **{f"{role}.version": program_version(path) for role, path in programs.items()},
+        "python": python_of(interpreter),
+        **({"model.digest": model_digest(model)} if topology.model.startswith(OWN_MODELS) else {}),
+    }
 
 
 def installation(cache_directory: Path) -> Installed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_NAMED = 3  # items named in a sentence, of however many
+NAMED = 3  # items named in a sentence, of however many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,5 +91,5 @@ def _problems(reference: Sequence[Answer], candidate: Sequence[Answer]) -> tuple
 
 
 def _some(items: Sequence[str]) -> str:
-    more = len(items) - _NAMED
-    return f"{len(items)} item{'s' if len(items) > 1 else ''} ({', '.join(items[:_NAMED])}{', …' if more > 0 else ''})"
+    more = len(items) - NAMED
+    return f"{len(items)} item{'s' if len(items) > 1 else ''} ({', '.join(items[:NAMED])}{', …' if more > 0 else ''})"

@@ -13,6 +13,7 @@ from pytest_dynperf.quantity import Absent
 from pytest_dynperf.verdict.answers import Answer, pair_answers, pairs_by_subject
 from pytest_dynperf.verdict.combine import worst
 from pytest_dynperf.verdict.parity import (
+    SIGNIFICANCE,
     FixedLimitsVerdict,
     ParityVerdict,
     fixed_limits,
@@ -32,7 +33,6 @@ MOST_NAMED = 50
 """Discordant items that are kept by name, with both answers; the rest is counted."""
 
 _LONGEST = 300  # characters of an answer that are kept
-_SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ def _lost_subjects(subjects: Sequence[SubjectCounts], limit: float) -> tuple[str
     return tuple(
         f"{one.name}: {one.losses} of {one.n} items lost and {one.gains} gained, {one.loss:.1%}, allowed {limit:.1%}"
         for one in subjects
-        if one.loss > limit and mcnemar(one.losses, one.gains) < _SIGNIFICANCE / len(subjects)
+        if one.loss > limit and mcnemar(one.losses, one.gains) < SIGNIFICANCE / len(subjects)
     )
 
 

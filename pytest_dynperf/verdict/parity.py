@@ -28,7 +28,7 @@ SUBJECT_LIMIT = 0.05
 MAX_UNREADABLE = 0.01
 """Share of either arm's answers: beyond it what is compared is the reader of answers, not the answers."""
 
-_SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def judge_parity(
     needed = pairs_needed((counts.losses + counts.gains) / counts.n, limit)
     if bound < limit:
         outcome, reason = Outcome.UNCHANGED, "the loss is shown to be below the limit"
-    elif p_value < _SIGNIFICANCE and loss > limit:
+    elif p_value < SIGNIFICANCE and loss > limit:
         outcome, reason = Outcome.REGRESSED, "more items were lost than gained, by more than the limit and more than chance"
     else:
         outcome = Outcome.INCONCLUSIVE

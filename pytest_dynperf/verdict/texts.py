@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from scipy.special import gammaln as log_gamma
 from scipy.special import ndtri
 
-from pytest_dynperf.verdict.parity import LIMIT, Nondeterminism
+from pytest_dynperf.verdict.answers import NAMED
+from pytest_dynperf.verdict.parity import LIMIT, SIGNIFICANCE, Nondeterminism
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Texts: TypeAlias = Mapping[str, str | None]
-
-_NAMED = 3
-_SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def judge_texts(reference: Texts, candidate: Texts, again: Texts) -> TextVerdict
     found = TextVerdict(outcome=Outcome.UNCHANGED, reasons=(), n=n, differing=len(names), noise=noise, notes=notes)
     if not names:
         return _with(found, Outcome.UNCHANGED, f"all {n} texts are the same")
-    said = f"{len(names)} of {n} texts differ from the reference's: {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
+    said = f"{len(names)} of {n} texts differ from the reference's: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
     if noise is None or not noise.discordant:
         beside = "" if noise is None else f"; the reference, measured once more, differs from itself in none of {noise.n}"
         return _with(found, Outcome.REGRESSED, said + beside)
@@ -69,7 +67,7 @@ def judge_texts(reference: Texts, candidate: Texts, again: Texts) -> TextVerdict
     if _excess_bound(len(names), n, noise) < LIMIT:
         return _with(found, Outcome.UNCHANGED, f"{said}; {itself}, and more than that by less than {LIMIT:.0%}")
     chance = _fisher(len(names), n, noise)
-    if chance < _SIGNIFICANCE and len(names) / n - noise.discordance > LIMIT:
+    if chance < SIGNIFICANCE and len(names) / n - noise.discordance > LIMIT:
         return _with(found, Outcome.REGRESSED, f"{said}; {itself}, and so many more are no chance (p = {chance:.2g})")
     return _with(found, Outcome.INCONCLUSIVE, f"{said}; {itself}, so that neither a difference of the arms nor its absence is shown")
 
@@ -141,6 +139,6 @@ def _excess_bound(differing: int, n: int, noise: Nondeterminism) -> float:
 
 
 def _wilson(share: float, n: int, *, sign: int) -> float:
-    z = float(ndtri(1 - _SIGNIFICANCE))
+    z = float(ndtri(1 - SIGNIFICANCE))
     centre = share + z * z / (2 * n)
     return (centre + sign * z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))) / (1 + z * z / n)

@@ -13,6 +13,7 @@ from pytest_dynperf.command.load_meaning import in_options, load_of
 from pytest_dynperf.command.load_options import KEYED, add_options
 from pytest_dynperf.errors import DynperfError
 from pytest_dynperf.metrics.objectives import Objectives
+from pytest_dynperf.scenario.expectation import Parity
 from pytest_dynperf.scenario.keys import KEYS
 from pytest_dynperf.scenario.traffic import Arrival, Traffic, Workload
 
@@ -63,6 +64,11 @@ def test_every_key_of_traffic_and_of_the_bounds_can_be_said() -> None:
         "traffic.arrival.period_s",  # --sine
         "traffic.workload.kind",  # --prefix-ratio, --turns, --images, --trace
         *(f"expect.objectives.{field.name}" for field in fields(Objectives)),  # --goodput
+        *(f"expect.parity.{field.name}" for field in fields(Parity)),  # one run of load has no arms
+        "traffic.cache",  # nor a deployment whose caches are its own
+        *(f"traffic.workload.{name}" for name in ("shots", "limit", "subjects")),  # questions are for arms and baselines
+        "traffic.keep_text",
+        "traffic.temperature",
     }
     keys = {name for name in KEYS if name.startswith(("traffic.", "expect."))}
     assert keys - {keyed.key for keyed in KEYED} == otherwise
