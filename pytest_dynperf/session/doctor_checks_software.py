@@ -39,12 +39,15 @@ def software(facts: Facts, need: Need) -> Iterator[Finding]:
     """Interpreter, packages and programs: those of Dynamo's services where they are processes."""
     yield _python(facts.software, need)
     processes = need.platform.launcher == "process"
-    if processes:
+    if need.installed_engine:
+        yield _installed(facts.software)
+    elif processes:
         wanted = {"ai-dynamo", *(package for engine in need.engines for package in _ENGINE_PACKAGES[engine])}
         if any("lmcache" in " ".join(role.args).lower() for topology in need.topologies for role in topology.roles.values()):
             wanted.add("lmcache")
         for name in sorted(wanted):
             yield _package(facts.software, name)
+    if processes:
         programs = ["etcd", *(["nats-server"] if any(topology.planes == "nats" for topology in need.topologies) else [])]
         for name in programs:
             yield _program(facts.software, name)
@@ -134,6 +137,15 @@ def _python(facts: Software, need: Need) -> Finding:
             remedy="make an environment with another interpreter: python3.12 -m venv .venv",
         )
     return Fine(id="python", what="Python", found=f"{version} ({facts.executable})")
+
+
+def _installed(facts: Software) -> Finding:
+    what = "real engine for processes"
+    if facts.installed is not None:
+        return Fine(id="engine.installed", what=what, found=facts.installed)
+    return Lack(
+        id="engine.installed", severity=Severity.MISSING, what=what, found="not installed", remedy="install it: dynperf engines install cpu"
+    )
 
 
 def _package(facts: Software, name: str) -> Finding:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """``python`` is (major, minor, micro) of the interpreter ``executable``. ``packages``: distribution to version, installed ones alone;
-    ``programs``: ``etcd`` and ``nats-server`` to ``path (version)``, those that were found.
+    ``programs``: ``etcd`` and ``nats-server`` to ``path (version)``, those that were found. ``installed``: what of the real engine that
+    runs as processes is here (``None``: nothing).
     """
 
     python: tuple[int, int, int]
     executable: str
     packages: Mapping[str, str]
     programs: Mapping[str, str]
+    installed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

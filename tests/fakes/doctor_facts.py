@@ -17,6 +17,7 @@ GIB = 1 << 30
 SUITES = find_suites(["concurrency_sweep"], ROOT)
 H200 = need_of(find_platform("h200", near=ROOT / "suites"), SUITES)
 MOCKER = need_of(find_platform("mocker", near=ROOT / "suites"), SUITES)
+CPU = need_of(find_platform("cpu", near=ROOT / "suites"), SUITES)
 ATTACHED = need_of(find_platform("attached", near=ROOT / "suites"), SUITES)
 IMAGE = H200.images[0]
 MODEL = H200.models[0]
@@ -57,6 +58,7 @@ HOST = Host(
 )
 HEALTHY = Facts(
     software=Software(
+        installed="vLLM 0.31.0 (/cache/engines/cpu/bin/python)",
         python=(3, 11, 9),
         executable="/venv/bin/python",
         packages={"ai-dynamo": "1.4.2", "docker": "7.2.0"},
@@ -73,7 +75,7 @@ HEALTHY = Facts(
 
 def facts(**changed: Any) -> Facts:
     """The healthy machine with other parts; those of ``software`` and ``host`` may be named by themselves."""
-    software = {name: changed.pop(name) for name in ("python", "packages", "programs") if name in changed}
+    software = {name: changed.pop(name) for name in ("python", "packages", "programs", "installed") if name in changed}
     host = {name: changed.pop(name) for name in tuple(changed) if name in Host.__dataclass_fields__}
     return replace(HEALTHY, software=replace(HEALTHY.software, **software), host=replace(HOST, **host), **changed)
 

