@@ -178,7 +178,7 @@ def _accept(command: str, verdict: Verdict) -> str:
     """How the result becomes the baseline; answers that are not those of the reference cannot be accepted."""
     from pytest_dynperf.verdict.verdict import Outcome
 
-    if verdict.parity is Outcome.REGRESSED:
+    if verdict.parity in {Outcome.REGRESSED, Outcome.INVALID, Outcome.INCONCLUSIVE}:
         return ""
     return f"{command} --update-baselines" + (' --accept-regression "why"' if verdict.outcome is Outcome.REGRESSED else "")
 

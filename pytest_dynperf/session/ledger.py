@@ -81,6 +81,14 @@ def accept(report: SessionReport, settings: Settings) -> tuple[SessionReport, tu
     return replace(report, accepted=tuple(accepted), refused=tuple(refused)), tuple(trouble)
 
 
+_UNFIT = {
+    Outcome.REGRESSED: "its answers are not those of its reference arm, and no baseline changes that",
+    Outcome.INVALID: "whether its answers are those of its reference arm could not be judged",
+    Outcome.INCONCLUSIVE: "whether its answers are those of its reference arm is not shown: measure again, with more items",
+}
+"""Parities with which nothing becomes a baseline: it would be the measure of wrong answers ever after."""
+
+
 def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
     """Why ``result`` must not become a baseline, or ``None``: the one table of it."""
     outcome = result.verdict.outcome
@@ -88,8 +96,8 @@ def refusal(result: CaseResult, accept_regression: str | None) -> str | None:
         return f"{outcome.text}, never a baseline"
     if (why := result.environment.refused_as_baseline) is not None:
         return why
-    if result.verdict.parity is Outcome.REGRESSED:
-        return "its answers are not those of its reference arm, and no baseline changes that"
+    if result.verdict.parity is not None and (why := _UNFIT.get(result.verdict.parity)) is not None:
+        return why
     if outcome is Outcome.REGRESSED:
         return None if accept_regression is not None else 'regressed: accept it with --accept-regression "reason"'
     if outcome not in ACCEPTABLE:

@@ -25,7 +25,8 @@ class Answer:
 class PairedCounts:
     """``n`` items answered by both arms. ``losses``: the reference right and the candidate wrong (b of a paired table); ``gains`` the
     reverse (c). An answer that could not be read counts as wrong, and is counted apart too: ``unreadable_reference`` and
-    ``unreadable_candidate``. ``problems`` are sentences that forbid judging.
+    ``unreadable_candidate``. ``right_reference``: items that the reference answers rightly, ``None`` where nobody counted. ``problems`` are
+    sentences that forbid judging.
     """
 
     n: int
@@ -33,6 +34,7 @@ class PairedCounts:
     gains: int
     unreadable_reference: int = 0
     unreadable_candidate: int = 0
+    right_reference: int | None = None
     problems: tuple[str, ...] = ()
 
     @property
@@ -56,6 +58,7 @@ def pair_answers(reference: Iterable[Answer], candidate: Iterable[Answer]) -> Pa
         n=len(shared),
         losses=sum(before[item] is True and now[item] is not True for item in shared),
         gains=sum(before[item] is not True and now[item] is True for item in shared),
+        right_reference=sum(before[item] is True for item in shared),
         unreadable_reference=sum(before[item] is None for item in shared),
         unreadable_candidate=sum(now[item] is None for item in shared),
         problems=_problems(arms["reference"], arms["candidate"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.special import bdtr
+from scipy.special import bdtr, bdtrc
 
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.verdict.answers import PairedCounts, pair_answers
@@ -24,6 +24,9 @@ LIMIT = 0.01
 """One point."""
 
 SUBJECT_LIMIT = 0.05
+
+CHANCE = 0.25
+"""Of a right answer by a guess among four."""
 
 MAX_UNREADABLE = 0.01
 """Share of either arm's answers: beyond it what is compared is the reader of answers, not the answers."""
@@ -75,15 +78,16 @@ def judge_parity(
     counts: PairedCounts, *, limit: float = LIMIT, max_unreadable: float = MAX_UNREADABLE, noise: Nondeterminism | None = None
 ) -> ParityVerdict:
     """*Unchanged* where the upper bound of the loss lies below ``limit`` (a share: .01 is a point); *regressed* where the exact test has
-    p < .05 and the loss itself exceeds ``limit``; else *inconclusive*. *Invalid* for counts with flaws, and where more than
-    ``max_unreadable`` of either arm's answers could not be read. About 10 ms, nearly all of it for ``n_needed``.
+    p < .05 and the loss itself exceeds ``limit``; else *inconclusive*. *Invalid* for counts with flaws, where more than
+    ``max_unreadable`` of either arm's answers could not be read, and where the reference is right no more often than by guessing. About
+    10 ms, nearly all of it for ``n_needed``.
 
     :raises ValueError: for a ``limit`` that is not between 0 and 1.
     """
     if not 0 < limit < 1:
         msg = f"a limit of {limit} is no share between 0 and 1; one point is 0.01"
         raise ValueError(msg)
-    if flaws := counts.flaws or _unreadable(counts, max_unreadable):
+    if flaws := counts.flaws or _unreadable(counts, max_unreadable) or _guessed(counts):
         return _verdict(counts, Outcome.INVALID, flaws, limit, noise)
     loss = (counts.losses - counts.gains) / counts.n
     bound, p_value = upper_bound(counts.losses, counts.gains, counts.n), mcnemar(counts.losses, counts.gains)
@@ -120,6 +124,21 @@ def _unreadable(counts: PairedCounts, allowed: float) -> tuple[str, ...]:
         for name, found in arms
         if found / counts.n > allowed
     )
+
+
+def _together(counts: Iterable[PairedCounts]) -> PairedCounts:
+    every = tuple(counts)
+    right = [found.right_reference for found in every]
+    known = None if None in right or not right else sum(one for one in right if one is not None)
+    return PairedCounts(n=sum(found.n for found in every), losses=0, gains=0, right_reference=known)
+
+
+def _guessed(counts: PairedCounts) -> tuple[str, ...]:
+    """A reference that is right by chance alone has nothing to lose, whatever the arm does."""
+    right = counts.right_reference
+    if right is None or bdtrc(right - 1, counts.n, CHANCE) < SIGNIFICANCE:
+        return ()
+    return (f"the reference is right in {right} of {counts.n} items, no more than a guess among four would be: it has nothing to lose",)
 
 
 def _verdict(
@@ -171,6 +190,7 @@ def fixed_limits(
     because parity is what is promised. It knows no noise: on few items it is red by chance, and green without having shown anything.
     """
     flaws = [f"{name}: {flaw}" for name, found in counts.items() for flaw in found.flaws or _unreadable(found, max_unreadable)]
+    flaws += _guessed(_together(counts.values())) if not flaws else ()
     if not counts:
         flaws.append("there is no subject: nothing was compared")
     if flaws:

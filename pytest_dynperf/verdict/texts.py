@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Texts: TypeAlias = Mapping[str, str | None]
 
+MOST_NOISE = 0.5
+"""Share of its own texts that a reference may not repeat: beyond it garbage in every text is no excess that anybody could show."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextVerdict:
@@ -64,6 +67,8 @@ def judge_texts(reference: Texts, candidate: Texts, again: Texts) -> TextVerdict
         beside = "" if noise is None else f"; the reference, measured once more, differs from itself in none of {noise.n}"
         return _with(found, Outcome.REGRESSED, said + beside)
     itself = f"the reference, measured once more, differs from itself in {noise.discordant} of {noise.n}"
+    if noise.discordance > MOST_NOISE:
+        return _with(found, Outcome.INCONCLUSIVE, f"{said}; {itself}: a system that repeats so little cannot show what an arm changes")
     if _excess_bound(len(names), n, noise) < LIMIT:
         return _with(found, Outcome.UNCHANGED, f"{said}; {itself}, and more than that by less than {LIMIT:.0%}")
     chance = _fisher(len(names), n, noise)

@@ -23,9 +23,9 @@ def waive(verdict: Verdict, *, case_name: str, waivers: Iterable[Waiver], today:
     """``verdict`` with ``waiver`` and ``expired`` set; ``case_name`` is ``suite/case_id``.
 
     ``waiver`` is set where the case regressed and every decisive cell that did is covered by a waiver that has not expired (of several, the
-    one that expires first). A lost parity is covered by one that names no metric. Where a decisive cell is *invalid* ``waiver`` is not set:
-    what must not be judged cannot be lived with. ``expired`` are the
-    case's waivers whose day is over, whatever the outcome: each makes the case fail until somebody renews or removes it.
+    one that expires first). A lost parity is covered by one that names no metric. Where a decisive cell or the parity is *invalid*
+    ``waiver`` is not set: what must not be judged cannot be lived with. ``expired`` are the case's waivers whose day is over, whatever the
+    outcome: each makes the case fail until somebody renews or removes it.
     """
     ours = [waiver for waiver in waivers if fnmatchcase(case_name, waiver.case)]
     expired = tuple(waiver for waiver in ours if waiver.expires < today)
@@ -38,7 +38,8 @@ def _covering(verdict: Verdict, valid: list[Waiver]) -> Waiver | None:
     regressed: list[Cell | None] = [cell.cell for cell in decisive if cell.outcome is Outcome.REGRESSED]
     if verdict.parity is Outcome.REGRESSED:
         regressed.append(None)
-    if verdict.outcome is not Outcome.REGRESSED or not regressed or any(cell.outcome is Outcome.INVALID for cell in decisive):
+    invalid = verdict.parity is Outcome.INVALID or any(cell.outcome is Outcome.INVALID for cell in decisive)
+    if verdict.outcome is not Outcome.REGRESSED or not regressed or invalid:
         return None
     covering = [[waiver for waiver in valid if _covers(waiver, cell)] for cell in regressed]
     if not all(covering):

@@ -50,6 +50,15 @@ def test_a_case_that_is_judged_twice_keeps_the_worse_verdict() -> None:
     assert ledger.missing == ("concurrency_sweep/other",)
 
 
+@pytest.mark.parametrize("parity", [Outcome.REGRESSED, Outcome.INVALID, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("outcome", [Outcome.NO_BASELINE, Outcome.REGRESSED])
+def test_without_a_shown_parity_nothing_becomes_a_baseline(tmp_path: Path, parity: Outcome, outcome: Outcome) -> None:
+    asked = settings(tmp_path, accept_regression="it is meant")
+    result = a_result(4, outcome)
+    assert not isinstance(proposal_of(result, asked), str)
+    assert "its answers" in str(proposal_of(replace(result, verdict=replace(result.verdict, parity=parity)), asked))
+
+
 def test_exactly_what_may_be_accepted_is(tmp_path: Path) -> None:
     report, trouble = accept(every_outcome(), settings(tmp_path))
     assert trouble == ()

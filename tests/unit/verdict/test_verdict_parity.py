@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -213,7 +214,19 @@ def answers(text: str, prefix: str = "q") -> tuple[Answer, ...]:
 
 def test_pairs_by_item_and_not_by_order() -> None:
     found = pair_answers(answers("++--+?"), tuple(reversed(answers("+-+-?+"))))
-    assert found == counts(6, losses=2, gains=2, unreadable_reference=1, unreadable_candidate=1)
+    assert found == replace(counts(6, losses=2, gains=2, unreadable_reference=1, unreadable_candidate=1), right_reference=3)
+
+
+@pytest.mark.parametrize("right", [0, 100, 110])
+def test_a_reference_that_guesses_has_nothing_to_lose(right: int) -> None:
+    same = answers("+" * right + "-" * (400 - right))
+    found = judge_parity(pair_answers(same, same))
+    assert found.outcome is Outcome.INVALID
+    assert "no more than a guess" in found.reasons[0]
+    plain = fixed_limits({"all": pair_answers(same, same)})
+    assert plain.outcome is Outcome.INVALID
+    able = answers("+" * 130 + "-" * 270)
+    assert judge_parity(pair_answers(able, able)).outcome is Outcome.UNCHANGED
 
 
 def test_an_unreadable_answer_is_a_wrong_one() -> None:
@@ -280,5 +293,8 @@ def test_fixed_limits_of_nothing(found: dict[str, PairedCounts], reason: str) ->
 def test_pairs_by_subject() -> None:
     reference = [Answer(item="1", correct=True, subject="law"), Answer(item="2", correct=True, subject="art")]
     candidate = [Answer(item="1", correct=False, subject="law"), Answer(item="2", correct=True, subject="art")]
-    assert pairs_by_subject(reference, candidate) == {"art": counts(1), "law": counts(1, 1)}
+    assert pairs_by_subject(reference, candidate) == {
+        "art": replace(counts(1), right_reference=1),
+        "law": replace(counts(1, 1), right_reference=1),
+    }
     assert pairs_by_subject(reference, candidate[:1])["art"].flaws

@@ -67,6 +67,13 @@ def test_nothing_passes_because_nothing_was_compared(
     assert found.identical is None
 
 
+def test_a_reference_that_repeats_next_to_nothing_shows_nothing() -> None:
+    reference = {f"run-1 {index}": f"a{index}" for index in range(400)}
+    again = {name: f"{text} once more" for name, text in reference.items()}
+    garbage = dict.fromkeys(reference, "garbage")
+    assert judge_texts(reference, garbage, again).outcome is Outcome.INCONCLUSIVE
+
+
 def test_a_run_that_one_arm_repeated_is_left_out_and_that_is_said() -> None:
     found = judge_texts(arm(3) | arm(3, run="run-2"), arm(3) | arm(3, other=3, run="run-2-repeated"), {})
     assert (found.outcome, found.n) == (Outcome.UNCHANGED, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,9 @@ def test_invalid_is_never_hidden() -> None:
     half = verdict(cell(TTFT, Outcome.REGRESSED), cell(ITL, Outcome.INVALID))
     assert half.outcome is Outcome.REGRESSED
     assert waived(half, waiver()).waiver is None
+    unread = replace(SLOWER, parity=Outcome.INVALID)
+    assert waived(SLOWER, waiver()).waiver is not None
+    assert waived(unread, waiver()).waiver is None
     whole = Verdict(outcome=Outcome.INVALID, cells=SLOWER.cells, reasons=("the worker went away",))
     assert waived(whole, waiver()) == whole
 
