@@ -15,6 +15,7 @@ from pytest_dynperf.plugin.options import make_settings, reports_directory, requ
 from pytest_dynperf.plugin.resumption import resumed_identity
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -44,6 +45,7 @@ class State:
     swept: str | None = None
     """What dead sessions had left and this one has removed, for the header."""
     lock: SessionLock | None = None
+    guard: subprocess.Popen[bytes] | None = None
     insistence: interruption.Insistence | None = None
     watch: interruption.Watch | None = None
     """An xdist worker's eye on its controller."""
@@ -165,6 +167,11 @@ class State:
             session_id=settings.session_id, boot=boot_id(), temporary=self.temporary.absolute(), run_directory=settings.run_directory
         )
         self.lock = hold_session(trace, directory)
+        if self.xdist_worker is None:
+            from pytest_dynperf.deployment import reaper
+
+            # Where this process is killed after its deployments have ended, and its xdist workers with them, nobody else is there to do it.
+            self.guard = reaper.start(f"{settings.session_id}-temporary", directories=(str(trace.temporary),))
         self.insistence = interruption.stop_on_signals(self._note_signal)
 
     def heard(self) -> None:
@@ -185,6 +192,11 @@ class State:
             return
         if lock.release():
             shutil.rmtree(self.temporary, ignore_errors=True)
+        guard, self.guard = self.guard, None
+        if guard is not None:
+            from pytest_dynperf.deployment import reaper
+
+            reaper.let_go(guard, clean=True)
 
     def platform_for(self, scenario: Path) -> tuple[Platform, str]:
         """The platform that ``--gpu`` picks for a scenario, started as ``--dynperf-launcher`` says, and why.

@@ -239,6 +239,26 @@ def orphan() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
         process.wait()
 
 
+def test_temporary_files_go_with_a_controller_that_is_killed_while_it_says_what_it_found(bench: Bench) -> None:
+    """Nothing is deployed any more, and xdist workers have ended: whoever watched over those has gone."""
+    bench.write(
+        "conftest.py",
+        "import os, pathlib, signal, tempfile\n"
+        "def pytest_terminal_summary():\n"
+        "    found = [str(path) for path in pathlib.Path(tempfile.gettempdir()).glob('dynperf-*')]\n"
+        "    pathlib.Path('seen').write_text(' '.join(found))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    with sse_server(QUICK) as server:
+        ended = run(bench, "-n", "2", url=server.url)
+    assert ended.code == -signal.SIGKILL, ended.text
+    assert "dynperf-" in (bench.root / "seen").read_text(), "there was nothing to remove"
+    deadline = time.monotonic() + 10
+    while left := list((bench.root / "tmp").glob("dynperf-*")):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_the_next_session_removes_what_a_killed_one_left(
     bench: Bench, workers: str, orphan: Callable[[str], subprocess.Popen[bytes]]
