@@ -223,14 +223,14 @@ def test_a_published_port_is_on_loopback_alone(start: Callable[..., Container]) 
     assert container.ports["4222/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="needs dockerd, and root to start it")
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """A containerd puts sockets below it, and the path of a socket has at most 107 characters."""
-    with tempfile.TemporaryDirectory(prefix="dynperf-") as name:
+    with tempfile.TemporaryDirectory(prefix="engine-") as name:
         yield Path(name)
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="needs dockerd, and root to start it")
 def test_a_real_engine_for_the_time_of_a_command(short_path: Path) -> None:
     """One with directories and a network namespace of its own, since an engine tidies up the bridges and rules of the namespace where it
     starts: it answers the command, and neither it nor its containerd stays.
