@@ -5,7 +5,8 @@
 Each session is pytest on a small suite of the mocker, with and without ``-n 2``. SIGINT, SIGTERM, SIGHUP or SIGKILL goes to pytest, to the
 controller, or to an xdist worker. Ten seconds later nothing may be left: no process, container, network, held lease or temporary file;
 ``session.json`` must be readable, and complete only when everything was measured. Every eighth session is gone on with, which must complete
-it. One line a session; the exit code is 1 when anything was left. 15 s a session on two cores. Needs the extra `mocker`.
+it. One line a session: LEFT where something was left or written wrongly, RED where a session that nobody ended, or that went on, failed by
+itself, as it may where others use the machine. The exit code is 1 after either. 15 s a session on two cores. Needs the extra `mocker`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.kills.kill import XDIST_WORKER, Kill, kills
 from benchmarks.kills.left import adopt_orphans, end_leftovers, flaws, left_behind
@@ -67,11 +69,12 @@ class Campaign:
         self._takes_s: dict[tuple[str, int], float] = {}
         self.outcomes: Counter[str] = Counter()
         self.broken: list[str] = []
+        self.red: list[str] = []
 
     def one(self, kill: Kill) -> None:
         """Start, strike, look, and now and then go on."""
         after_s = self._takes(kill) * kill.moment
-        if self._options.plant and self.broken:
+        if self._options.plant and (self.broken or self.red):
             return  # found already, in a session that nobody ended
         session = self._start(kill, f"{kill.number:03d}")
         hit = strike(session, kill, after_s)
@@ -82,7 +85,7 @@ class Campaign:
         found += self._until_clean(session, began_s)
         took_s = time.monotonic() - began_s
         found += flaws(session)
-        print(f"{kill} {hit}: {'LEFT ' + '; '.join(found) if found else f'clean after {took_s:.1f} s'}, {self._state(session)}", flush=True)
+        print(f"{kill} {hit}: {_said(found) or f'clean after {took_s:.1f} s'}, {self._state(session)}", flush=True)
         if not found and kill.number % RESUME_EVERY == 0:
             found = self._go_on(kill, session)
         self._note(kill, session, found)
@@ -96,12 +99,12 @@ class Campaign:
             self._takes_s[kind] = time.monotonic() - session.started_s
             found += self._until_clean(session, time.monotonic()) + flaws(session)
             report = None if found else session.report()
-            if not found and (session.process.returncode or report is None or not report["complete"]):
-                found.append(f"ended with {session.process.returncode}, {self._state(session)}:\n{session.output()[-3000:]}")
+            red = _red(session, report) if not found else ""
             workers = f" -n {kill.xdist_workers}" if kill.xdist_workers else ""
             what = f"unharmed {kill.launcher}{workers}"
-            print(f"    {what}: {self._takes_s[kind]:.1f} s{', LEFT ' + '; '.join(found) if found else ', clean'}", flush=True)
+            print(f"    {what}: {self._takes_s[kind]:.1f} s, {_said(found, red) or 'clean'}", flush=True)
             self.broken += [f"{what}: {text}" for text in found]
+            self.red += [f"{what}: {red}"] if red else []
             if found:
                 end_leftovers()
         return self._takes_s[kind]
@@ -114,11 +117,11 @@ class Campaign:
         found = [] if finish(session, SESSION_S) else [f"going on: had not ended after {SESSION_S:g} s"]
         found += [f"going on: {text}" for text in self._until_clean(session, time.monotonic()) + flaws(session)]
         after = session.report()
-        if not found and (session.process.returncode or after is None or not after["complete"]):
-            found.append(f"going on: ended with {session.process.returncode}:\n{session.output()[-3000:]}")
+        red = _red(session, after) if not found else ""
         what = "went on" if resumable else "began anew"
-        print(f"      {what}: {'LEFT ' + '; '.join(found) if found else 'complete, clean'}", flush=True)
+        print(f"      {what}: {_said(found, red) or 'complete, clean'}", flush=True)
         self.outcomes[what] += 1
+        self.red += [f"{kill}, {what}: {red}"] if red else []
         return found
 
     def _start(self, kill: Kill, name: str) -> Session:
@@ -157,9 +160,23 @@ class Campaign:
             shutil.rmtree(session.root, ignore_errors=True)
 
 
+def _red(session: Session, report: dict[str, Any] | None) -> str:
+    """Why a session that should have completed did not; empty when it did."""
+    if not session.process.returncode and report is not None and report["complete"]:
+        return ""
+    return f"ended with {session.process.returncode}:\n{session.output()[-3000:]}"
+
+
+def _said(left: list[str], red: str = "") -> str:
+    return f"LEFT {'; '.join(left)}" if left else f"RED {red}" if red else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when nothing was left."""
     options = _options(arguments)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell leaves it to what it starts with &: every session would inherit it, and none could be interrupted.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     adopt_orphans()
     root = Path(tempfile.mkdtemp(prefix="kills-"))
     campaign = Campaign(options, root)
@@ -171,12 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         campaign.one(kill)
         ended += 1
     counts = ", ".join(f"{number} {what}" for what, number in sorted(campaign.outcomes.items()))
-    print(f"{ended} sessions ended, {len(campaign.broken)} left something: {counts or 'none clean'}")
-    for text in campaign.broken:
+    print(f"{ended} sessions ended, {len(campaign.broken)} left something, {len(campaign.red)} failed unharmed: {counts or 'none clean'}")
+    for text in (*campaign.broken, *campaign.red):
         print(f"  {text}")
     if not campaign.broken:
         shutil.rmtree(root, ignore_errors=True)
-    return 1 if campaign.broken else 0
+    return 1 if campaign.broken or campaign.red else 0
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ class Exchange:
     message: bytes
     due_ns: int
     sent_ns: int | None = None
+    connecting_since_ns: int | None = None
+    connecting_ns: int | None = None
     end_ns: int | None = None
     stream: ResponseStream = field(default_factory=ResponseStream)
     interruption: Failure | None = None
@@ -113,7 +115,13 @@ class Connection:
         exchange.reused = self._carried > 0
         exchange.stamp = self._transport.stamp
         self._carried += 1
-        exchange.sent_ns = exchange.token_ns = monotonic_ns()
+        now_ns = monotonic_ns()
+        if exchange.connecting_since_ns is None:
+            exchange.sent_ns = now_ns
+        else:
+            exchange.sent_ns = exchange.connecting_since_ns
+            exchange.connecting_ns = now_ns - exchange.connecting_since_ns
+        exchange.token_ns = now_ns
         self._transport.send(exchange.message)
 
     async def finish(self, exchange: Exchange) -> None:
@@ -126,6 +134,8 @@ class Connection:
             if exchange.end_ns is not None:
                 return
             exchange.sent_ns = None  # the connection was stale
+        if not self.is_open:
+            exchange.connecting_since_ns = monotonic_ns()
         try:
             await self.open()
         except OSError as error:  # includes TimeoutError

@@ -49,6 +49,7 @@ def record_of(
         cached_tokens=content.cached_tokens,
         server_ttft_s=content.server_ttft_s,
         connection_reused=exchange.reused,
+        connecting_ns=exchange.connecting_ns,
         stamp=exchange.stamp,
         coalesced=content.coalesced,
         receive_lag_ns=exchange.largest_lag_ns,

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA = 3
-_READABLE = (1, 2, 3)  # 1 had no conversations, no tokens of a chunk and no first output; 2 had no items and no answers
+SCHEMA = 4
+# 1 had no conversations, no tokens of a chunk and no first output; 2 had no items and no answers; 3 did not tell connecting from sending
+_READABLE = (1, 2, 3, 4)
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens")
 _OF_ITEMS = ("item", "subject", "expected", "answer")
 _NAMES = tuple(field.name for field in fields(RequestRecord) if field.name not in _OF_ITEMS)

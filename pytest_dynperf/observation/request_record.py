@@ -45,7 +45,9 @@ class RequestRecord:
     ``measured`` is false for warm-up and for the load that goes on until the last measured request has ended. ``chunk_ns`` holds one stamp
     per content chunk: non-empty content, reasoning or tool delta; role-only, usage and ``[DONE]`` are not content. ``coalesced`` counts
     content chunks that came in one read with an earlier one and so share its stamp. ``receive_lag_ns`` is the largest difference between
-    user and kernel stamp among its reads. ``server_ttft_s`` is what the server itself reports (Dynamo's ``nvext.timing``).
+    user and kernel stamp among its reads. ``sent_ns``: when its first byte was handed to the kernel; where no connection was open, when the
+    client began to connect, and ``connecting_ns`` is how long that took: the user of a server waits for it, and it is no lateness of the
+    client. ``server_ttft_s`` is what the server itself reports (Dynamo's ``nvext.timing``).
     ``first_output_ns`` is the stamp of the first content chunk that is no reasoning. ``chunk_tokens`` holds the tokens of each content
     chunk where the server states usage with every chunk. ``conversation`` and ``turn`` are those of the request, and so are ``item``,
     ``subject`` and ``expected``: which question of a set was asked, its group, and the right answer. ``answer`` is the text that came,
@@ -75,6 +77,7 @@ class RequestRecord:
     cached_tokens: int | None = None
     server_ttft_s: float | None = None
     connection_reused: bool | None = None
+    connecting_ns: int | None = None
     stamp: Stamp = Stamp.USER
     coalesced: int = 0
     receive_lag_ns: int | None = None

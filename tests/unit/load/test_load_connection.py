@@ -25,6 +25,8 @@ from pytest_dynperf.workload.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_dynperf.load.transport import Receiver, Transport
+
 OSL = 12
 REQUEST = Request(index=0, content="p", isl=8, osl=OSL)
 CLOCK_NOISE_NS = 50_000  # of converting CLOCK_REALTIME; a wrong offset would be off by decades
@@ -98,3 +100,49 @@ def test_what_the_script_says_is_what_is_recorded(truth: Server) -> None:
     assert stalled.chunk_ns[3] - stalled.sent_ns >= 25_000_000 - CLOCK_NOISE_NS
     assert len(failed.chunk_ns) == 4
     assert {record.connection_reused for record in records[1:]} == {True}
+
+
+class _LateDialer(Dialer):
+    """Dials when it is let."""
+
+    def __init__(self, truth: Server) -> None:
+        super().__init__(origin_of(Endpoint(base_url=truth.url, model="instrument")), ClockOffset())
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def dial(self, receiver: Receiver) -> Transport:
+        self.asked.set()
+        await self.let.wait()
+        return await super().dial(receiver)
+
+
+def test_waiting_for_a_connection_is_latency_and_no_lateness(truth: Server) -> None:
+    body = b'{"max_tokens":%d}' % OSL
+    message = b"POST /v1/chat/completions HTTP/1.1\r\nX-Request-ID: r\r\nX-Instrument: ok\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+
+    async def run() -> tuple[Exchange, Exchange, int]:
+        dialer = _LateDialer(truth)
+        connection = Connection(dialer, request_timeout_s=20, inter_token_timeout_s=20, lags_ns=array("q"))
+        first, second = (Exchange(message=message, due_ns=monotonic_ns()) for _ in range(2))
+        async with asyncio.timeout(30):
+            finishing = asyncio.get_running_loop().create_task(connection.finish(first))
+            await dialer.asked.wait()
+            let_ns = monotonic_ns()
+            dialer.let.set()
+            await finishing
+            connection.send(second)
+            await connection.finish(second)
+        connection.close()
+        return first, second, let_ns
+
+    first, second, let_ns = asyncio.run(run())
+    record = record_of(first, REQUEST, request_id="r", run="1", measured=True, ignore_eos=True)
+    assert record.sent_ns is not None
+    assert record.connecting_ns is not None
+    assert record.scheduled_ns <= record.sent_ns <= let_ns <= record.sent_ns + record.connecting_ns < record.chunk_ns[0]
+    assert second.connecting_ns is None  # it found the connection open
+    assert second.sent_ns is not None
+    assert first.end_ns is not None
+    assert second.sent_ns >= first.end_ns

@@ -43,6 +43,7 @@ RECORDS = st.builds(
     cached_tokens=count,
     server_ttft_s=st.none() | st.floats(0, 1e6),
     connection_reused=st.none() | st.booleans(),
+    connecting_ns=st.none() | st.integers(min_value=0, max_value=2**40),
     stamp=st.sampled_from(Stamp),
     coalesced=st.integers(0, 9),
     receive_lag_ns=st.none() | st.integers(-(10**6), 10**9),
@@ -72,7 +73,7 @@ def test_the_shape_of_a_line() -> None:
     assert list(line) == [
         "schema", "request_id", "run", "index", "measured", "isl_requested", "osl_requested", "conversation", "turn", "scheduled_ns",
         "sent_ns", "first_byte_ns", "chunk_ns", "chunk_tokens", "first_output_ns", "end_ns", "response_id", "http_status",
-        "finish_reason", "usage", "server_ttft_s", "connection_reused", "stamp", "coalesced", "receive_lag_ns", "error",
+        "finish_reason", "usage", "server_ttft_s", "connection_reused", "connecting_ns", "stamp", "coalesced", "receive_lag_ns", "error",
     ]  # fmt: skip
     assert line["usage"] == {"prompt_tokens": 8, "completion_tokens": 1, "cached_tokens": None}
     assert line["error"] == {"kind": "wrong length", "detail": "got 1"}
@@ -89,6 +90,12 @@ def test_a_line_of_schema_1_is_read() -> None:
 def test_a_line_of_schema_2_is_read() -> None:
     record = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
     assert decode(json.dumps(json.loads(encode(record)) | {"schema": 2}).encode()) == record
+
+
+def test_a_line_of_schema_3_is_read() -> None:
+    record = RequestRecord(request_id="a", run="1", index=0, measured=True, isl_requested=1, osl_requested=1, scheduled_ns=0)
+    old = {name: value for name, value in json.loads(encode(record)).items() if name != "connecting_ns"} | {"schema": 3}
+    assert decode(json.dumps(old).encode()) == record
 
 
 def test_an_item_stands_behind_everything_else_and_only_where_there_is_one() -> None:
@@ -113,7 +120,7 @@ def test_a_file(tmp_path: Path) -> None:
         (b'{"schema":1,"requ', "Unterminated"),
         (b"[]", "not a JSON object"),
         (b"{}", "schema None"),
-        (b'{"schema":4}', "schema 4, and this version reads 1, 2, 3"),
+        (b'{"schema":5}', "schema 5, and this version reads 1, 2, 3, 4"),
         (b'{"schema":1}', "'usage' is missing"),
     ],
 )
