@@ -117,10 +117,8 @@ class _LateDialer(Dialer):
 
 def test_waiting_for_a_connection_is_latency_and_no_lateness(truth: Server) -> None:
     body = b'{"max_tokens":%d}' % OSL
-    message = b"POST /v1/chat/completions HTTP/1.1\r\nX-Request-ID: r\r\nX-Instrument: ok\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(body),
-        body,
-    )
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nX-Request-ID: r\r\nX-Instrument: itl_us=1000\r\n"
+    message = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def run() -> tuple[Exchange, Exchange, int]:
         dialer = _LateDialer(truth)
