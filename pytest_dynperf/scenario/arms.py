@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError, nearest
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.layer import read_layer, reject_unknown, table_at
 from pytest_dynperf.scenario.override import apply_override
 from pytest_dynperf.scenario.traffic import Traffic
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.expectation import Gate
     from pytest_dynperf.scenario.keys import Value
+    from pytest_dynperf.scenario.known import Known
     from pytest_dynperf.scenario.override import Override
     from pytest_dynperf.scenario.scenario import Layer, Scenario
 
@@ -43,7 +45,7 @@ class Arm:
     gates: tuple[Gate, ...] = ()
 
 
-def read_arms(found: object, *, file: str, prefix: str = "") -> dict[str, Layer]:
+def read_arms(found: object, *, file: str, prefix: str = "", known: Known = BUILT_IN) -> dict[str, Layer]:
     """The layers of the table ``arms``, in the order of the file; ``prefix`` (``platform.mocker.``) stands before it in messages.
 
     :raises ScenarioError: for the first thing that has no meaning: a name that no case id can hold, an unknown key, an axis, parity.
@@ -56,7 +58,7 @@ def read_arms(found: object, *, file: str, prefix: str = "") -> dict[str, Layer]
             raise ScenarioError(msg)
         tables = table_at(table, where=where)
         reject_unknown(tables, _TABLES, where=where)
-        layer = read_layer(tables, file=file, prefix=f"{prefix}{ARMS}.{name}.")
+        layer = read_layer(tables, file=file, prefix=f"{prefix}{ARMS}.{name}.", known=known)
         if any(key.startswith(_PARITY) for key in layer.values):
             msg = f"{where}.expect.parity: parity is between the arms, not of one: write [expect.parity] beside [{ARMS}]"
             raise ScenarioError(msg)
@@ -86,7 +88,7 @@ def arms_of(scenario: Scenario, platform: str) -> dict[str, Arm]:
     return found
 
 
-def override_arms(override: Override, arms: Mapping[str, Arm]) -> bool:
+def override_arms(override: Override, arms: Mapping[str, Arm], *, known: Known = BUILT_IN) -> bool:
     """Apply an override to the arms that state its key themselves; whether what all have is still to be overridden.
 
     Arguments are appended on every side. Any other key that an arm states is changed there, and only there.
@@ -95,7 +97,7 @@ def override_arms(override: Override, arms: Mapping[str, Arm]) -> bool:
     """
     stating = [arm for arm in arms.values() if override.key.name in arm.values]
     for arm in stating:
-        apply_override(override, arm.values, {})
+        apply_override(override, arm.values, {}, known=known)
     return override.key.is_arguments or not stating
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, get_args, get_origin, g
 from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import FAULTS, Fault
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.topology import (
     CONNECTORS,
     ENGINES,
@@ -30,6 +31,8 @@ from pytest_dynperf.scenario.traffic import CACHES, PROCESSES, WORKLOADS, Traffi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from pytest_dynperf.scenario.known import Known
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...]
 
@@ -206,25 +209,26 @@ def find_key(name: str, *, where: str) -> Key:
     raise ScenarioError(msg)
 
 
-def accept(key: Key, found: object, *, where: str) -> Value:
+def accept(key: Key, found: object, *, where: str, known: Known = BUILT_IN) -> Value:
     """``found``, as TOML gave it, in the type of ``key``. Integers stand for numbers; ``true`` stands for neither.
 
     :raises ScenarioError: begins with ``where``, says what was found and what is allowed.
     """
     value = _converted(key, found)
-    choices = _CHOICES.get(key.name)
+    added = known.more(key.name)
+    choices = None if key.name not in _CHOICES else (*_CHOICES[key.name], *added)
     bound = _BOUNDS.get(key.name)
     fits = value is not None and (choices is None or value in choices)
     if fits and bound is not None and isinstance(value, int | float):
         fits = bound.holds(value)
     if value is None or not fits:
         hint = nearest(found, choices) if choices and isinstance(found, str) else ""
-        msg = f"{where}: found {found!r}, allowed is {key.allowed}{hint}"
+        msg = f"{where}: found {found!r}, allowed is {', '.join((key.allowed, *map(repr, added)))}{hint}"
         raise ScenarioError(msg)
     return value
 
 
-def read(key: Key, text: str, *, where: str) -> Value:
+def read(key: Key, text: str, *, where: str, known: Known = BUILT_IN) -> Value:
     """``text``, from an option or an environment variable, as a value of ``key``; booleans are ``true`` and ``false``.
 
     :raises ScenarioError: as :func:`accept`.
@@ -240,10 +244,10 @@ def read(key: Key, text: str, *, where: str) -> Value:
             found = float(text)
         except ValueError:
             found = text
-    return accept(key, found, where=where)
+    return accept(key, found, where=where, known=known)
 
 
-def read_list(key: Key, text: str, *, where: str) -> tuple[Value, ...]:
+def read_list(key: Key, text: str, *, where: str, known: Known = BUILT_IN) -> tuple[Value, ...]:
     """The items of a comma list without duplicates: numbers ascending, everything else in the order given.
 
     :raises ScenarioError: for an empty list or any item that does not fit, naming the item: there is no fallback.
@@ -251,7 +255,7 @@ def read_list(key: Key, text: str, *, where: str) -> tuple[Value, ...]:
     if not text.strip():
         msg = f"{where}: the list is empty, allowed is a comma list, each item {key.allowed}"
         raise ScenarioError(msg)
-    values = [read(key, item, where=f"{where}: item {item.strip()!r}") for item in text.split(",")]
+    values = [read(key, item, where=f"{where}: item {item.strip()!r}", known=known) for item in text.split(",")]
     unique = tuple(dict.fromkeys(values))
     if key.kind in (int, float):
         return tuple(sorted(unique, key=lambda value: float(value) if isinstance(value, int | float) else 0.0))

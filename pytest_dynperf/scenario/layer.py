@@ -11,15 +11,19 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError, nearest
-from pytest_dynperf.metrics.catalogue import CATALOGUE, statistics
+from pytest_dynperf.metrics.catalogue import statistics
 from pytest_dynperf.metrics.definition import Cell, Kind
 from pytest_dynperf.quantity import Direction
 from pytest_dynperf.scenario.expectation import Gate
 from pytest_dynperf.scenario.keys import TABLES, Value, accept, find_key
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.scenario import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from pytest_dynperf.metrics.definition import MetricDefinition
+    from pytest_dynperf.scenario.known import Known
 
 LAYER_TABLES = ("topology", "traffic", "axes", "expect", "fault")
 _GATE_FLAGS = {"decisive": True, "required": False, "exact": False}
@@ -51,7 +55,7 @@ def reject_unknown(names: Iterable[str], known: Iterable[str], *, where: str) ->
             raise ScenarioError(msg)
 
 
-def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "") -> Layer:
+def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "", known: Known = BUILT_IN) -> Layer:
     """The layer that ``tables`` describe; ``prefix`` (``platform.mocker.``) is put before the keys in messages.
 
     :raises ScenarioError: for the first thing that has no meaning.
@@ -62,11 +66,11 @@ def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "") -> 
     for name in ("topology", "traffic", "expect", "fault"):
         table = dict(table_at(tables.get(name, {}), where=f"{file}: {prefix}{name}"))
         if name == "expect" and "gate" in table:
-            gates = _read_gates(table.pop("gate"), where=f"{file}: {prefix}expect.gate")
-        values |= dict(_leaves(table, name, file=file, prefix=prefix))
+            gates = _read_gates(table.pop("gate"), where=f"{file}: {prefix}expect.gate", metrics=known.metrics)
+        values |= dict(_leaves(table, name, file=file, prefix=prefix, known=known))
     axes_table = dict(table_at(tables.get("axes", {}), where=f"{file}: {prefix}axes"))
     variables_table = table_at(axes_table.pop("environment", {}), where=f"{file}: {prefix}axes.environment")
-    axes = dict(_read_axes(axes_table, file=file, prefix=prefix))
+    axes = dict(_read_axes(axes_table, file=file, prefix=prefix, known=known))
     variables = dict(_read_variables(variables_table, file=file, prefix=prefix))
     for key in axes:
         if key in values:
@@ -75,14 +79,14 @@ def read_layer(tables: Mapping[str, object], *, file: str, prefix: str = "") -> 
     return Layer(values=values, axes=axes, axis_variables=variables, gates=gates)
 
 
-def _leaves(table: Mapping[str, object], name: str, *, file: str, prefix: str) -> Iterator[tuple[str, Value]]:
+def _leaves(table: Mapping[str, object], name: str, *, file: str, prefix: str, known: Known) -> Iterator[tuple[str, Value]]:
     for part, found in table.items():
         dotted = f"{name}.{part}"
         where = f"{file}: {prefix}{dotted}"
         if dotted in TABLES:
-            yield from _leaves(table_at(found, where=where), dotted, file=file, prefix=prefix)
+            yield from _leaves(table_at(found, where=where), dotted, file=file, prefix=prefix, known=known)
         else:
-            yield dotted, accept(find_key(dotted, where=f"{file}: {prefix}{name}"), found, where=where)
+            yield dotted, accept(find_key(dotted, where=f"{file}: {prefix}{name}"), found, where=where, known=known)
 
 
 def _dotted(table: Mapping[str, object], name: str = "") -> Iterator[tuple[str, object]]:
@@ -94,7 +98,7 @@ def _dotted(table: Mapping[str, object], name: str = "") -> Iterator[tuple[str, 
             yield f"{name}{part}", found
 
 
-def _read_axes(table: Mapping[str, object], *, file: str, prefix: str) -> Iterator[tuple[str, tuple[Value, ...]]]:
+def _read_axes(table: Mapping[str, object], *, file: str, prefix: str, known: Known) -> Iterator[tuple[str, tuple[Value, ...]]]:
     for name, found in _dotted(table):
         where = f"{file}: {prefix}axes: {name!r}"
         key = find_key(name, where=f"{file}: {prefix}axes")
@@ -104,7 +108,7 @@ def _read_axes(table: Mapping[str, object], *, file: str, prefix: str) -> Iterat
         if not isinstance(found, list) or not found:
             msg = f"{where}: found {found!r}, allowed is a list, each item {key.allowed}"
             raise ScenarioError(msg)
-        values = tuple(accept(key, item, where=f"{where}[{index}]") for index, item in enumerate(found))
+        values = tuple(accept(key, item, where=f"{where}[{index}]", known=known) for index, item in enumerate(found))
         for index, value in enumerate(values):
             if value in values[:index]:
                 msg = f"{where}: {value!r} stands there twice; each value makes one case"
@@ -121,11 +125,12 @@ def _read_variables(table: Mapping[str, object], *, file: str, prefix: str) -> I
         yield name, found
 
 
-def _read_gates(found: object, *, where: str) -> tuple[Gate, ...]:
+def _read_gates(found: object, *, where: str, metrics: Mapping[str, MetricDefinition]) -> tuple[Gate, ...]:
     if not isinstance(found, list) or not found:
         msg = f"{where}: found {found!r}, allowed are tables [[expect.gate]] with {', '.join(_GATE_KEYS)}"
         raise ScenarioError(msg)
-    gates = tuple(_read_gate(table_at(item, where=f"{where}[{index}]"), where=f"{where}[{index}]") for index, item in enumerate(found))
+    places = [f"{where}[{index}]" for index in range(len(found))]
+    gates = tuple(_read_gate(table_at(item, where=at), where=at, metrics=metrics) for at, item in zip(places, found, strict=True))
     for index, gate in enumerate(gates):
         if any(gate.cell == other.cell for other in gates[:index]):
             msg = f"{where}[{index}]: {gate.cell} has a gate already; a cell has one tolerance"
@@ -133,7 +138,7 @@ def _read_gates(found: object, *, where: str) -> tuple[Gate, ...]:
     return gates
 
 
-def _read_gate(table: Mapping[str, object], *, where: str) -> Gate:
+def _read_gate(table: Mapping[str, object], *, where: str, metrics: Mapping[str, MetricDefinition]) -> Gate:
     reject_unknown(table, _GATE_KEYS, where=where)
     for name in _GATE_KEYS[:3]:
         if name not in table:
@@ -150,7 +155,7 @@ def _read_gate(table: Mapping[str, object], *, where: str) -> Gate:
         raise ScenarioError(msg)
     exact = flags["exact"] is True
     return Gate(
-        cell=_read_cell(metric, statistic, exact=exact, where=where),
+        cell=_read_cell(metric, statistic, exact=exact, where=where, metrics=metrics),
         tolerance=float(tolerance),
         decisive=flags["decisive"] is True,
         required=flags["required"] is True,
@@ -158,14 +163,14 @@ def _read_gate(table: Mapping[str, object], *, where: str) -> Gate:
     )
 
 
-def _read_cell(metric: object, statistic: object, *, exact: bool, where: str) -> Cell:
-    if not isinstance(metric, str) or metric not in CATALOGUE:
-        hint = nearest(metric, CATALOGUE) if isinstance(metric, str) else ""
-        msg = f"{where}.metric: there is no metric {metric!r}{hint}; known: {', '.join(sorted(CATALOGUE))}"
+def _read_cell(metric: object, statistic: object, *, exact: bool, where: str, metrics: Mapping[str, MetricDefinition]) -> Cell:
+    if not isinstance(metric, str) or metric not in metrics:
+        hint = nearest(metric, metrics) if isinstance(metric, str) else ""
+        msg = f"{where}.metric: there is no metric {metric!r}{hint}; known: {', '.join(sorted(metrics))}"
         raise ScenarioError(msg)
-    definition = CATALOGUE[metric]
+    definition = metrics[metric]
     if exact and definition.kind is not Kind.COUNT:
-        counts = ", ".join(repr(name) for name, other in CATALOGUE.items() if other.kind is Kind.COUNT)
+        counts = ", ".join(repr(name) for name, other in metrics.items() if other.kind is Kind.COUNT)
         msg = f"{where}.exact: {metric!r} is no count, and only a count can be the same in every run; counts are {counts}"
         raise ScenarioError(msg)
     if definition.direction is Direction.NEITHER and not exact:

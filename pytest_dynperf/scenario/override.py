@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError
 from pytest_dynperf.scenario.keys import Key, Value, find_key, read, read_list
+from pytest_dynperf.scenario.known import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+    from pytest_dynperf.scenario.known import Known
 
 OPTION = "--dynperf-set"
 
@@ -35,7 +38,9 @@ def parse_override(option: str) -> Override:
     return Override(option=option, key=find_key(name.strip(), where=f"{OPTION} {option}"), value=value)
 
 
-def apply_override(override: Override, values: MutableMapping[str, Value], axes: MutableMapping[str, tuple[Value, ...]]) -> None:
+def apply_override(
+    override: Override, values: MutableMapping[str, Value], axes: MutableMapping[str, tuple[Value, ...]], *, known: Known = BUILT_IN
+) -> None:
     """Changes ``values`` and ``axes`` in place. Arguments are appended (the last flag wins), on every value of an axis where they are
     one; a comma list replaces the values of an axis; every other value is replaced.
 
@@ -43,15 +48,15 @@ def apply_override(override: Override, values: MutableMapping[str, Value], axes:
     """
     key, where = override.key, f"{OPTION} {override.option}"
     if key.is_arguments:
-        added = _arguments(read(key, override.value, where=where))
+        added = _arguments(read(key, override.value, where=where, known=known))
         if key.name in axes:
             axes[key.name] = tuple(_arguments(value) + added for value in axes[key.name])
         else:
             values[key.name] = _arguments(values.get(key.name, ())) + added
     elif key.name in axes:
-        axes[key.name] = read_list(key, override.value, where=where)
+        axes[key.name] = read_list(key, override.value, where=where, known=known)
     else:
-        values[key.name] = read(key, override.value, where=where)
+        values[key.name] = read(key, override.value, where=where, known=known)
 
 
 def _arguments(value: Value) -> tuple[str, ...]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import PlatformError, nearest
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.platform_files import platform_files, platform_names
 from pytest_dynperf.scenario.toml_file import load_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_dynperf.scenario.known import Known
     from pytest_dynperf.scenario.platform import Platform
 
 __all__ = ["find_platform", "find_platforms", "platform_names"]
 
 
-def find_platform(name: str, *, near: Path) -> Platform:
+def find_platform(name: str, *, near: Path, known: Known = BUILT_IN) -> Platform:
     """The platform called ``name``, searched as ``platform_files`` describes.
 
     :raises PlatformError: for an unknown name; lists the known ones.
@@ -26,7 +28,7 @@ def find_platform(name: str, *, near: Path) -> Platform:
     if name not in files:
         msg = f"there is no platform {name!r}{nearest(name, files)}; known: {', '.join(sorted(files))}"
         raise PlatformError(msg)
-    return load_platform(files[name])
+    return load_platform(files[name], known=known)
 
 
 def find_platforms(*, near: Path) -> tuple[Platform, ...]:

@@ -19,6 +19,7 @@ from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import NOTHING, Fault
 from pytest_dynperf.scenario.fault import flaw as fault_flaw
 from pytest_dynperf.scenario.keys import KEYS, Value, read_list
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.layer import read_layer
 from pytest_dynperf.scenario.override import apply_override, parse_override
 from pytest_dynperf.scenario.topology import Topology
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_dynperf.scenario.expectation import Gate
+    from pytest_dynperf.scenario.known import Known
     from pytest_dynperf.scenario.platform import Platform
     from pytest_dynperf.scenario.scenario import Layer, Scenario
 
@@ -57,7 +59,12 @@ class _Merged:
 
 
 def expand(
-    scenario: Scenario, platform: Platform, *, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    scenario: Scenario,
+    platform: Platform,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    known: Known = BUILT_IN,
 ) -> tuple[Case, ...]:
     """Every combination of the axes, in declared order, with every arm, then grouped so that cases of one deployment follow each other.
 
@@ -68,18 +75,19 @@ def expand(
         that say nothing about each other.
     """
     merged = _Merged(scenario=scenario, platform=platform, overrides=tuple(overrides))
-    for layer in (scenario.layer, read_layer(platform.defaults, file=platform.file), scenario.platforms.get(platform.name)):
+    for layer in (scenario.layer, read_layer(platform.defaults, file=platform.file, known=known), scenario.platforms.get(platform.name)):
         if layer is not None:
             _merge(merged, layer)
     for name, variable in merged.variables.items():
         if environ is not None and variable in environ:
-            merged.axes[name] = read_list(KEYS[name], environ[variable], where=f"environment variable {variable}={environ[variable]!r}")
+            where = f"environment variable {variable}={environ[variable]!r}"
+            merged.axes[name] = read_list(KEYS[name], environ[variable], where=where, known=known)
             merged.values.pop(name, None)
     arms = arms_of(scenario, platform.name)
     for option in overrides:
         override = parse_override(option)
-        if override_arms(override, arms):
-            apply_override(override, merged.values, merged.axes)
+        if override_arms(override, arms, known=known):
+            apply_override(override, merged.values, merged.axes, known=known)
     reject_flaws(scenario, arms, merged.values, merged.axes)
     for arm in arms.values() or [Arm()]:
         _require(merged, arm)

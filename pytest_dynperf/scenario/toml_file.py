@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.scenario.arms import ARMS, read_arms, reject_strangers
+from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.layer import LAYER_TABLES, read_layer, reject_unknown, table_at
 from pytest_dynperf.scenario.platform import LAUNCHERS, Platform
 from pytest_dynperf.scenario.platform_files import platform_names
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
+    from pytest_dynperf.scenario.known import Known
     from pytest_dynperf.scenario.scenario import Layer
 
     _Arms: TypeAlias = dict[str, Layer]
@@ -40,8 +42,8 @@ _PLATFORM_TYPES: dict[str, tuple[type, str]] = {
 }
 
 
-def load_scenario(path: Path) -> Scenario:
-    """The scenario in ``path``; its suite is named after the directory.
+def load_scenario(path: Path, *, known: Known = BUILT_IN) -> Scenario:
+    """The scenario in ``path``; its suite is named after the directory. ``known``: what it may name.
 
     :raises ScenarioError: unreadable file, TOML error (with line), unknown key, wrong type or value, unknown platform or metric.
     """
@@ -52,19 +54,19 @@ def load_scenario(path: Path) -> Scenario:
         msg = f"{path}: question: found {question!r}, allowed is the question that the suite answers, as a text"
         raise ScenarioError(msg)
     per_platform = table_at(tables.get("platform", {}), where=f"{path}: platform")
-    known = platform_names(path)
+    platforms = platform_names(path)
     for name in per_platform:
-        if name not in known:
-            msg = f"{path}: platform.{name}: there is no platform {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+        if name not in platforms:
+            msg = f"{path}: platform.{name}: there is no platform {name!r}{nearest(name, platforms)}; known: {', '.join(platforms)}"
             raise ScenarioError(msg)
-    arms, platform_arms = _arms(tables, per_platform, file=str(path))
+    arms, platform_arms = _arms(tables, per_platform, file=str(path), known=known)
     return Scenario(
         suite=path.resolve().parent.name,
         file=str(path),
         question=question.strip(),
-        layer=read_layer({name: tables[name] for name in LAYER_TABLES if name in tables}, file=str(path)),
+        layer=read_layer({name: tables[name] for name in LAYER_TABLES if name in tables}, file=str(path), known=known),
         platforms={
-            name: read_layer(_layer_of(found, where=f"{path}: platform.{name}"), file=str(path), prefix=f"platform.{name}.")
+            name: read_layer(_layer_of(found, where=f"{path}: platform.{name}"), file=str(path), prefix=f"platform.{name}.", known=known)
             for name, found in per_platform.items()
         },
         skips=dict(_skips(per_platform, where=f"{path}: platform")),
@@ -77,11 +79,13 @@ def _layer_of(found: object, *, where: str) -> Mapping[str, object]:
     return {name: value for name, value in table_at(found, where=where).items() if name not in (SKIP, ARMS)}
 
 
-def _arms(tables: Mapping[str, object], per_platform: Mapping[str, object], *, file: str) -> tuple[_Arms, dict[str, _Arms]]:
+def _arms(tables: Mapping[str, object], per_platform: Mapping[str, object], *, file: str, known: Known) -> tuple[_Arms, dict[str, _Arms]]:
     """The arms, and what is different in them on which platform."""
-    arms = read_arms(tables.get(ARMS, {}), file=file)
+    arms = read_arms(tables.get(ARMS, {}), file=file, known=known)
     on_platforms = {
-        name: read_arms(_unskipped(table[ARMS], where=f"{file}: platform.{name}.{ARMS}"), file=file, prefix=f"platform.{name}.")
+        name: read_arms(
+            _unskipped(table[ARMS], where=f"{file}: platform.{name}.{ARMS}"), file=file, prefix=f"platform.{name}.", known=known
+        )
         for name, found in per_platform.items()
         if ARMS in (table := table_at(found, where=f"{file}: platform.{name}"))
     }
@@ -113,7 +117,7 @@ def _skips(per_platform: Mapping[str, object], *, where: str) -> Iterator[tuple[
         yield name, " ".join(reason.split())
 
 
-def load_platform(path: Path) -> Platform:
+def load_platform(path: Path, *, known: Known = BUILT_IN) -> Platform:
     """The platform in ``path``.
 
     :raises ScenarioError: as :func:`load_scenario`; also when the file's name and ``name`` differ, and for GPUs without a pattern.
@@ -139,7 +143,7 @@ def load_platform(path: Path) -> Platform:
         msg = f"{path}: gpu_pattern: found {tables['gpu_pattern']!r} with gpu_count {tables['gpu_count']}; both name GPUs, or neither does"
         raise ScenarioError(msg)
     defaults = {name: tables[name] for name in LAYER_TABLES if name in tables}
-    read_layer(defaults, file=str(path))
+    read_layer(defaults, file=str(path), known=known)
     return _platform(tables, file=str(path), defaults=defaults)
 
 
