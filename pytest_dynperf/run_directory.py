@@ -159,13 +159,27 @@ class RunDirectory:
         return self.root / "report.html"
 
     @property
+    def report_md(self) -> Path:
+        """The result for pull requests, in Markdown."""
+        return self.root / "report.md"
+
+    @property
+    def openmetrics(self) -> Path:
+        """The result for a monitoring system."""
+        return self.root / "openmetrics.txt"
+
+    @property
     def proposals(self) -> Path:
         """What would become baselines, one document per case."""
         return self.root / "proposals"
 
     def records(self, suite: str, case_id: str, run: str) -> Path:
-        """Request records of one run, one JSON object per line."""
-        return self.root / "records" / safe_name(suite) / safe_name(case_id) / f"{safe_name(run)}.jsonl"
+        """Request records of one run, one JSON object per line, packed when the run has ended."""
+        return self.root / "records" / safe_name(suite) / safe_name(case_id) / f"{safe_name(run)}.jsonl.gz"
+
+    def columns(self, suite: str, case_id: str, run: str) -> Path:
+        """One run's course over time, which the page draws."""
+        return self.root / "series" / safe_name(suite) / safe_name(case_id) / f"{safe_name(run)}.json.gz"
 
     def arm(self, suite: str, case_id: str) -> Path:
         """Which records of an arm other arms may be held against."""

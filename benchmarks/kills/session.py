@@ -109,9 +109,9 @@ class Session:
         """How far it has come, by its files."""
         if self.run is None:
             return "before it began"
-        records = sorted(self.run.glob("records/*/*/*.jsonl"), key=lambda path: path.stat().st_mtime)
+        records = sorted(self.run.glob("records/*/*/*.jsonl*"), key=lambda path: path.stat().st_mtime)
         if records:
-            return f"in or after {records[-1].parent.name[-2:]} {records[-1].stem}"
+            return f"in or after {records[-1].parent.name[-2:]} {records[-1].name.partition('.')[0]}"
         return "while deploying" if any(self.run.glob("deployments/*")) else "before it deployed"
 
     def ended(self) -> bool:

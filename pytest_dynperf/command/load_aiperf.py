@@ -88,8 +88,7 @@ def conduct(driver: AiperfDriver, load: Load, arguments: argparse.Namespace, int
 
     :raises DynperfError: when a file cannot be written.
     """
-    from pytest_dynperf.observation.record_file import encode
-    from pytest_dynperf.run_directory import write_atomically
+    from pytest_dynperf.observation.record_file_writing import write_records
     from pytest_dynperf.session.aiperf import aiperf_report_of
 
     done: list[tuple[Run, ForeignRun]] = []
@@ -103,7 +102,7 @@ def conduct(driver: AiperfDriver, load: Load, arguments: argparse.Namespace, int
                 break
             done.append(made)
             if arguments.records is not None:
-                write_atomically(records_path(Path(arguments.records), number), b"".join(map(encode, made[1].records)))
+                write_records(records_path(Path(arguments.records), number), made[1].records)
             if made[0].errors == made[0].requests:
                 break  # a server that is down is not hammered
     return aiperf_report_of(driver, load, done, ended=ended, interrupted=interruption.happened)

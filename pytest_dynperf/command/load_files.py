@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def records_path(path: Path, number: int) -> Path:
-    """FILE for the first run, ``FILE.run-2`` with the same ending for the second."""
-    return path if number == 1 else path.with_name(f"{path.stem}.run-{number}{path.suffix}")
+    """FILE for the first run, ``FILE.run-2`` with the same ending for the second (``r.run-2.jsonl.gz`` of ``r.jsonl.gz``)."""
+    ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    return path if number == 1 else path.with_name(f"{path.name.removesuffix(ending)}.run-{number}{ending}")
 
 
 def prove_writable(arguments: argparse.Namespace) -> None:

@@ -149,7 +149,11 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         help="objectives, as ttft=0.5s itl=20ms latency=3s: count what meets all",
     )
     group.add_argument("--json", metavar="FILE", help="write everything as JSON")
-    group.add_argument("--records", metavar="FILE", help="write one JSON line per request; further runs go to FILE with .run-2 in its name")
+    group.add_argument(
+        "--records",
+        metavar="FILE",
+        help="write one JSON line per request, packed where FILE ends in .gz; further runs go to FILE with .run-2 in its name",
+    )
     group.add_argument(
         "--aiperf",
         metavar="DIR",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import tempfile
-from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.errors import RunDirectoryError
 from pytest_dynperf.load.ask import Work, prepare
 from pytest_dynperf.load.board import Board
 from pytest_dynperf.load.chat_request import origin_of, request_head
@@ -22,7 +20,7 @@ from pytest_dynperf.load.share import Share
 from pytest_dynperf.load.supervision import Crew
 from pytest_dynperf.load.supply import Prepared
 from pytest_dynperf.load.transport import tls_context
-from pytest_dynperf.observation.record_file import encode
+from pytest_dynperf.observation.record_file_writing import record_file
 from pytest_dynperf.run_directory import own_directory
 
 if TYPE_CHECKING:
@@ -82,9 +80,9 @@ def run_load(
     ``Recording.incidents``. So does a row of max(20, 2 x concurrency) failures (open loop: max(20, two seconds of the rate)), or as many as
     ``traffic.max_failures_in_a_row`` says, so a server that is down is not hammered. ``progress`` is called at most twice a second. Both
     must be quick: with one process they run between the events of its loop. Deadlines are applied every 100 ms. ``records_path`` is
-    replaced. Answers are parsed after the phase, failures and what does not fit into 256 MiB per process earlier, and written when parsed;
-    on every way out what had ended is written. The garbage collector rests during the run. A failed request raises nothing: it is a record
-    with an ``error``.
+    replaced; one that ends in ``.gz`` is packed when the run has ended. Answers are parsed after the phase, failures and what does not fit
+    into 256 MiB per process earlier, and written when parsed; on every way out what had ended is written. The garbage collector rests
+    during the run. A failed request raises nothing: it is a record with an ``error``.
 
     ``processes`` beyond the concurrency, or what an open loop may have in flight, are not used; failures in a row are counted in each. A
     load process that dies or hangs ends the run with an incident that names it. What they share lies below ``temporary``, by default where
@@ -97,7 +95,7 @@ def run_load(
     """
     processes = _checked(endpoint, traffic, processes)
     work = prepare(endpoint, requests, traffic, run=run, seed=seed)
-    with _record_file(records_path) as sink:
+    with record_file(records_path) as sink:
         if processes == 1:
             return _alone(endpoint, traffic, work, run=run, sink=sink, progress=progress, incident=incident)
         return _together(
@@ -229,34 +227,3 @@ def _dealt(endpoint: Endpoint, traffic: Traffic, work: Work, *, run: str, proces
 
 def _lead_ns(work: Work) -> int:
     return max(0, -(work.ready[0].offset_ns or 0)) if work.ready else 0
-
-
-@contextmanager
-def _record_file(path: Path | None) -> Iterator[Callable[[RequestRecord], None]]:
-    if path is None:
-        yield lambda _: None
-        return
-
-    def failed(error: OSError) -> RunDirectoryError:
-        return RunDirectoryError(
-            f"cannot write request records to {path}: {error.strerror or error}. Make room or choose another directory."
-        )
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    except OSError as error:
-        raise failed(error) from error
-
-    def sink(record: RequestRecord) -> None:
-        try:
-            file.write(encode(record))
-            file.flush()
-        except OSError as error:
-            raise failed(error) from error
-
-    try:
-        yield sink
-    finally:
-        with suppress(OSError):  # a full disk was reported when the record was written
-            file.close()

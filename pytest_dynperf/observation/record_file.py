@@ -2,14 +2,16 @@
 
 Keys are the field names of :class:`~pytest_dynperf.observation.request_record.RequestRecord` in their order, with ``schema`` in
 front, the three token counts in one object ``usage``, enums by value, and ``error`` as an object or null. ``item``, ``subject``,
-``expected`` and ``answer`` stand only where there is one.
+``expected`` and ``answer`` stand only where there is one. A file whose name ends in ``.gz`` is packed.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.observation.request_record import Failure, FailureKind, RequestRecord, Stamp
@@ -17,6 +19,10 @@ from pytest_dynperf.observation.request_record import Failure, FailureKind, Requ
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
+
+PACKED = ".gz"
+"""The ending of a packed file."""
 
 SCHEMA = 4
 # 1 had no conversations, no tokens of a chunk and no first output; 2 had no items and no answers; 3 did not tell connecting from sending
@@ -74,19 +80,33 @@ def decode(line: bytes) -> RequestRecord:
         raise ValueError(msg) from error
 
 
+def records_at(path: Path) -> Path:
+    """The file that holds the records of ``path``: itself; where it is not there, the packed one beside it, or the plain one that a run
+    left behind which was killed. ``path`` where there is none of them.
+    """
+    other = path.with_suffix("") if path.suffix == PACKED else path.with_name(f"{path.name}{PACKED}")
+    return other if not path.exists() and other.is_file() else path
+
+
+def run_of(path: str) -> str:
+    """``run-1`` of ``records/suite/case/run-1.jsonl.gz``, packed or not."""
+    return path.rpartition("/")[2].removesuffix(PACKED).removesuffix(".jsonl")
+
+
 def read_records(path: Path) -> Iterator[RequestRecord]:
-    """The records of a file, lazily, in the order of its lines.
+    """The records of a file, packed or not (:func:`records_at`), lazily, in the order of its lines.
 
     :raises UsageError: when the file cannot be read, or a line of it is no record; names the file and the line.
     """
+    path = records_at(path)
     try:
-        with path.open("rb") as file:
+        with cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == PACKED else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
                     yield decode(line)
                 except (ValueError, TypeError) as error:
                     msg = f"{path}:{number}: not a request record: {error}. A run that was killed may end in half a line: delete it."
                     raise UsageError(msg) from error
-    except OSError as error:
-        msg = f"cannot read {path}: {error.strerror or error}"
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
         raise UsageError(msg) from error

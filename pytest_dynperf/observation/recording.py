@@ -1,6 +1,6 @@
 """What was seen of one run: its requests, its window, the generator that made it and the services that answered.
 
-The file of a recording (``records/<suite>/<case id>/<run>.jsonl``) has one JSON object per request with the field names of
+The file of a recording (``records/<suite>/<case id>/<run>.jsonl.gz``) has one JSON object per request with the field names of
 :class:`~pytest_dynperf.observation.request_record.RequestRecord`.
 """
 

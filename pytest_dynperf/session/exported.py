@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics.definition import RunFacts
-from pytest_dynperf.observation.record_file import read_records
+from pytest_dynperf.observation.record_file import read_records, records_at, run_of
 from pytest_dynperf.observation.recording import Recording
 from pytest_dynperf.report.aiperf_files import Origin, export
 from pytest_dynperf.report.json_file import decode_session
@@ -56,10 +56,10 @@ def export_session(source: Path, output: Path) -> tuple[Path, ...]:
 
 
 def _session_of(records: Path) -> Path:
-    """The run directory that a record file lies in: ``records/<suite>/<case id>/<run>.jsonl`` below it."""
+    """The run directory that a record file lies in: ``records/<suite>/<case id>/<run>.jsonl.gz`` below it."""
     parents = records.resolve().parents
     if not records.exists() or len(parents) < 4 or not RunDirectory(parents[3]).session_json.exists():
-        msg = f"{records}: not a record file of a session: expected is SESSION/records/SUITE/CASE/RUN.jsonl with SESSION/session.json"
+        msg = f"{records}: not a record file of a session: expected is SESSION/records/SUITE/CASE/RUN.jsonl.gz with SESSION/session.json"
         raise UsageError(msg)
     return parents[3]
 
@@ -78,9 +78,9 @@ def _runs(result: CaseResult, directory: Path) -> Iterator[tuple[Run, Path]]:
     measurements = [one for one in (result.measurement, result.confirmation) if one is not None]
     by_name = {safe_name(run.name): run for one in measurements for run in (*one.runs, *one.discarded)}
     for relative in result.records:
-        path = directory / relative
-        if path.stem in by_name and path.exists():
-            yield by_name[path.stem], path
+        path, run = records_at(directory / relative), run_of(relative)
+        if run in by_name and path.exists():
+            yield by_name[run], path
 
 
 def _recording(result: CaseResult, run: Run, path: Path) -> Recording:

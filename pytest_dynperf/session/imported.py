@@ -21,9 +21,9 @@ from pytest_dynperf.errors import UsageError
 from pytest_dynperf.measurement.foreign import to_run, traffic_of
 from pytest_dynperf.measurement.measurement import MINIMUM_RUNS, Measurement
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.observation.record_file import encode
+from pytest_dynperf.observation.record_file_writing import write_records
 from pytest_dynperf.report.session_report import CaseResult, SessionReport
-from pytest_dynperf.run_directory import RunDirectory, write_atomically
+from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.topology import Role, Topology
 from pytest_dynperf.session.baselines import EXPECTATION as USUAL
@@ -201,7 +201,7 @@ def _measured(case: Case, runs: Sequence[ForeignRun], kind: str, request: Import
 def _written(case: Case, run: ForeignRun, name: str, settings: Settings) -> str:
     directory = RunDirectory(settings.run_directory)
     path = directory.records(case.suite, case.case_id, name)
-    write_atomically(path, b"".join(encode(replace(record, run=name)) for record in run.records))
+    write_records(path, (replace(record, run=name) for record in run.records))
     return str(path.relative_to(directory.root))
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics.accuracy import graded
-from pytest_dynperf.observation.record_file import read_records
+from pytest_dynperf.observation.record_file import read_records, records_at, run_of
 from pytest_dynperf.verdict.arm_parity import ArmParity, Reply, compare_arms, with_parity
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_dynperf.report.session_report import CaseResult
     from pytest_dynperf.scenario.case import Case
@@ -45,7 +45,7 @@ def rejudged_parity(result: CaseResult, verdict: Verdict, root: Path) -> tuple[V
     recorded = result.parity
     if recorded is None or verdict.outcome is Outcome.INVALID:
         return verdict, recorded, None
-    missing = [path for paths in recorded.records.values() for path in paths if not (root / path).is_file()]
+    missing = [path for paths in recorded.records.values() for path in paths if not records_at(root / path).is_file()]
     if missing or not recorded.records:
         gone = f"{missing[0]} is not in {root}" if missing else "no files were recorded"
         return with_parity(verdict, recorded), recorded, f"{result.case.name}: its recorded parity stands: {gone}"
@@ -55,7 +55,7 @@ def rejudged_parity(result: CaseResult, verdict: Verdict, root: Path) -> tuple[V
 
 def _replies(root: Path, paths: Sequence[str]) -> Iterator[Reply]:
     for path in paths:
-        run = Path(path).stem
+        run = run_of(path)
         run = run[run.rindex(_RUN) :] if _RUN in run else run  # for-warm-run-1 asked what run-1 asks
         for record in read_records(root / path):
             if record.measured:

@@ -170,7 +170,7 @@ def a_result(concurrency: int = 4, outcome: Outcome = Outcome.UNCHANGED, *, fact
         accept=f'pytest suites/{case.suite} -k {case.case_id} --gpu=mocker --accept-regression "reason" --update-baselines'
         if outcome is Outcome.REGRESSED
         else f"pytest suites/{case.suite} -k {case.case_id} --gpu=mocker --update-baselines",
-        records=(f"records/{case.suite}/{case.case_id}/run-1.jsonl",),
+        records=(f"records/{case.suite}/{case.case_id}/run-1.jsonl.gz",),
         logs=("deployments/3f2a/frontend.log", "deployments/3f2a/worker-1.log"),
         confirmed_by="a fresh session" if outcome is Outcome.REGRESSED else "",
     )

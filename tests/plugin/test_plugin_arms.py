@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -82,8 +83,8 @@ def test_one_arm_alone_is_still_held_against_its_reference_and_a_lost_text_fails
     assert "for-warm-run-1" in case(run.session, WARM)["parity"]["records"]["reference"][0]
     path = arms.root / "reports/latest" / case(run.session, WARM)["parity"]["records"]["candidate"][0]
     assert judged_again(arms).returncode == 0
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps({**line, "answer": "?"}) + "\n" for line in lines))
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    path.write_bytes(gzip.compress("".join(json.dumps({**line, "answer": "?"}) + "\n" for line in lines).encode()))
     changed = judged_again(arms)
     assert changed.returncode != 0, "other answers, another judgement"
     assert "parity" in changed.stdout
@@ -195,4 +196,4 @@ def test_a_server_that_dies_after_the_reference_is_no_parity(bench: Bench) -> No
     assert run.code == 1, run.text
     assert run.outcomes() == {WARM_ITEMS: "invalid"}
     assert "failed while the caches were warmed" in " ".join(run.text.split())
-    assert (bench.root / "reports/latest/records/fake_suite" / OFF_ITEMS / "for-warm-run-3.jsonl").is_file()
+    assert (bench.root / "reports/latest/records/fake_suite" / OFF_ITEMS / "for-warm-run-3.jsonl.gz").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -70,14 +71,14 @@ def test_pairs_with_a_quicker_server_confirm_the_regression(bench: Bench, extra:
     assert quick.url in json.dumps(case["duet"]["control"])
     assert len(case["duet"]["pairs"]) == 5
     names = [name.rpartition("/")[2] for name in case["records"]]
-    assert {"pair-05-candidate.jsonl", "pair-05-control.jsonl"} <= set(names)
+    assert {"pair-05-candidate.jsonl.gz", "pair-05-control.jsonl.gz"} <= set(names)
     prompts = [_prompts(bench, name) for name in sorted(case["records"]) if "pair-01" in name]
     assert prompts[0] == prompts[1], "both arms are asked for the same lengths"
     assert f"--dynperf-control=endpoint={quick.url}" in run.text
 
 
 def _prompts(bench: Bench, name: str) -> list[tuple[int, int]]:
-    lines = (bench.root / "reports/latest" / name).read_text().splitlines()
+    lines = gzip.decompress((bench.root / "reports/latest" / name).read_bytes()).splitlines()
     return [(record["isl_requested"], record["osl_requested"]) for record in map(json.loads, lines)]
 
 

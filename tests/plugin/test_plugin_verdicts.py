@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -185,7 +186,8 @@ def test_records_say_what_was_seen_of_each_request(bench: Bench) -> None:
         run = bench.run("-k", "c2", url=server.url)
         seen = {request.headers.get("x-request-id") for request in server.requests}
     (case,) = run.session["cases"]
-    records = [json.loads(line) for name in case["records"] for line in (bench.root / "reports/latest" / name).read_text().splitlines()]
+    files = [gzip.decompress((bench.root / "reports/latest" / name).read_bytes()) for name in case["records"]]
+    records = [json.loads(line) for file in files for line in file.splitlines()]
     assert len(records) >= 90
     for record in records:
         if record["error"] is None:

@@ -170,7 +170,7 @@ def test_another_version_than_the_baselines_is_no_control(bench: Bench) -> None:
 def test_a_control_that_is_killed_in_the_middle_makes_the_case_invalid(bench: Bench) -> None:
     process = bench.start(SLOWER, "--dynperf-control=baseline")
     try:
-        _until(lambda: any(path.stat().st_size for path in bench.root.glob("reports/2*/records/*/*/pair-02-c*.jsonl")), 120)
+        _until(lambda: any(path.stat().st_size for path in bench.root.glob("reports/2*/records/*/*/pair-02-c*.jsonl*")), 120)
         worker = next(one for one in bench.services() if "dynamo.mocker" in one.cmdline() and "-control-" in str(one.environ().get("HOME")))
         worker.kill()
         output, _ = process.communicate(timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import shutil
 import subprocess
@@ -95,6 +96,6 @@ def test_cases_of_two_gpus_meet_on_a_host_of_eight_only_where_they_may(tmp_path:
 
 def window(root: Path, case: dict[str, Any]) -> tuple[int, int]:
     """From the first request that was sent to the last that ended, by the host's monotonic clock."""
-    lines = [line for path in case["records"] for line in (root / "reports/latest" / path).read_text().splitlines()]
+    lines = [line for path in case["records"] for line in gzip.decompress((root / "reports/latest" / path).read_bytes()).splitlines()]
     records = [json.loads(line) for line in lines]
     return min(record["sent_ns"] for record in records), max(record["end_ns"] for record in records)

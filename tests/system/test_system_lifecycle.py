@@ -24,7 +24,7 @@ def {name}(perf):
     state = perf._state
 
     def end() -> None:
-        while not any(state.make_settings().run_directory.glob("records/*/*/run-1.jsonl")):
+        while not any(state.make_settings().run_directory.glob("records/*/*/run-1.jsonl*")):
             time.sleep(0.01)
         frontend = state.conduct.deployments._candidate.running.services["frontend"]
         frontend.running.process.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -59,7 +60,7 @@ class Invocation:
 
     def measuring(self) -> bool:
         """Whether the first request of the first run has been recorded."""
-        return any(path.stat().st_size for path in self.root.glob("reports/2*/records/*/*/run-1.jsonl"))
+        return any(path.stat().st_size for path in self.root.glob("reports/2*/records/*/*/run-1.jsonl*"))
 
 
 def _until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -106,8 +107,8 @@ def test_the_sweep_measures_and_leaves_nothing_running(start: Callable[..., Invo
     assert len(throughput["values"]) == 3
     assert all(value > 0 for value in throughput["values"])
     assert all(run["witness"]["nats.in_msgs"] >= run["requests"] for run in case["runs"])
-    lines = [line for name in case["records"] for line in (invocation.root / "reports/latest" / name).read_text().splitlines()]
-    records = [json.loads(line) for line in lines]
+    files = [gzip.decompress((invocation.root / "reports/latest" / name).read_bytes()) for name in case["records"]]
+    records = [json.loads(line) for file in files for line in file.splitlines()]
     complete = [record for record in records if record["measured"]]
     assert len(complete) == 90
     assert {len(record["chunk_ns"]) for record in complete} == {32}, "every token has text, so every token has a chunk"

@@ -119,7 +119,7 @@ def test_a_new_report_stands_beside_the_session(night: Path, tmp_path: Path) -> 
     main(["judge", str(night), "--gate", "inter_token_latency/p50=4%", "--out", str(out)])
     report = decode_session(json.loads((out / "session.json").read_text()))
     assert {len(result.verdict.cells) for result in report.results if result.measurement and result.measurement.runs} == {1, 4}
-    assert (out / report.results[0].records[0]).resolve() == (night / "records/concurrency_sweep/unchanged/run-1.jsonl").resolve()
+    assert (out / report.results[0].records[0]).resolve() == (night / "records/concurrency_sweep/unchanged/run-1.jsonl.gz").resolve()
     assert [gate.cell for gate in report.results[0].case.expectation.gates] == [ITL]
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert main(["judge", str(night), "--out", str(out)]) == exit_code.USAGE

@@ -289,7 +289,7 @@ def test_many_files_are_named_by_their_directory() -> None:
     result = replace(a_result(4, Outcome.REGRESSED, factor=1.119), logs=tuple(f"deployments/{d}/{n}.log" for d in "ab" for n in range(5)))
     text = failure_text(result, run_directory="reports/r")
     assert "  log (5 files): reports/r/deployments/a\n  log (5 files): reports/r/deployments/b\n" in text
-    assert "requests: reports/r/records/concurrency_sweep/agg-isl256-osl32-c4/run-1.jsonl" in text
+    assert "requests: reports/r/records/concurrency_sweep/agg-isl256-osl32-c4/run-1.jsonl.gz" in text
 
 
 def test_rates_and_counts_are_shown_in_their_own_terms() -> None:

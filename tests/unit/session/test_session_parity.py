@@ -9,7 +9,8 @@ import pytest
 
 from pytest_dynperf.errors import DeploymentError, UsageError
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.observation.record_file import encode, read_records
+from pytest_dynperf.observation.record_file import read_records, run_of
+from pytest_dynperf.observation.record_file_writing import write_records
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate, Parity
 from pytest_dynperf.scenario.topology import KvCache, Topology
@@ -79,7 +80,7 @@ def as_a_test_does(case: Case, conduct: Conduct) -> Ended:
 
 
 def runs_in(directory: Path, case: Case) -> list[str]:
-    return sorted(path.stem for path in (directory / "run" / "records" / "fake" / case.case_id).glob("*.jsonl"))
+    return sorted(run_of(path.name) for path in (directory / "run" / "records" / "fake" / case.case_id).glob("*.jsonl.gz"))
 
 
 def test_arms_are_asked_the_same_and_their_answers_are_paired(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_answers_that_are_gone_are_no_pass(tmp_path: Path) -> None:
         as_a_test_does(OFF, conduct)
         for name in runs_in(tmp_path, OFF):
             path = conduct.run_directory.records("fake", "c1-off", name)
-            path.write_bytes(b"".join(encode(replace(record, answer="")) for record in list(read_records(path))))
+            write_records(path, [replace(record, answer="") for record in read_records(path)])
         found = as_a_test_does(ON, conduct)
         assert found.outcome is Outcome.INVALID
         assert found.reasons[0] == "parity with c1-off: 90 of 90 answers of the reference have no text: there is nothing to compare"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.observation.record_file import encode
+from pytest_dynperf.observation.record_file_writing import write_records
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.expectation import Parity
 from pytest_dynperf.session.parity_records import parity_of, rejudged_parity
@@ -48,8 +49,7 @@ def records(n: int = N, *, wrong: Collection[int] = (), text: str = "B", warmup:
 
 def file_of(root: Path, arm: str, lines: list[RequestRecord], run: str = "run-1") -> str:
     path = RunDirectory(root).records("concurrency_sweep", f"agg-c1-{arm}", run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(map(encode, lines)))
+    write_records(path, lines)
     return str(path.relative_to(root))
 
 
@@ -91,10 +91,10 @@ def test_nothing_passes_because_nothing_could_be_compared(
 def test_an_arm_without_files_and_a_file_that_is_none(tmp_path: Path) -> None:
     assert parity_of(CASE, {"candidate": [file_of(tmp_path, "warm", records())]}, tmp_path).outcome is Outcome.INVALID
     files = {"reference": [file_of(tmp_path, "off", records())], "candidate": [file_of(tmp_path, "warm", records())]}
-    (tmp_path / files["reference"][0]).write_text('{"schema": 1}\n')
+    (tmp_path / files["reference"][0]).write_bytes(gzip.compress(b'{"schema": 1}\n'))
     found = parity_of(CASE, files, tmp_path)
     assert found.outcome is Outcome.INVALID
-    assert "run-1.jsonl:1: not a request record" in found.reasons[0]
+    assert "run-1.jsonl.gz:1: not a request record" in found.reasons[0]
 
 
 def test_texts_are_paired_by_prompt_also_where_the_reference_was_measured_for_this_arm(tmp_path: Path) -> None:
