@@ -1,84 +1,55 @@
 """Whether the features that a topology claims took part in a run, by what the services counted. Pure.
 
-A run of an arm whose feature slept measures the other arm: it is invalid, whatever its numbers are. All readings count, not the window
-alone: the first lies before the first request and the last after the last one, so nothing needs to be interpolated. A counter that no
-service states proves nothing, and is a reason of its own. What is not claimed is not asked for.
+A run of an arm whose feature slept measures the other arm: it is invalid, whatever its numbers are. So is one in which it took part now and
+then: caches, routing and transfers must have served a share of what they could have (``expect.min_active_share``). What counts is what was
+counted since the first measured request (:mod:`~pytest_dynperf.measurement.evidence`). A counter that no service states proves nothing, and
+is a reason of its own. What is not claimed is not asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.measurement.evidence import (
+    BLOCK_TOKENS,
+    PROMETHEUS,
+    Evidence,
+    nobody_states_it,
+    of_ids,
+    prompt_tokens,
+    rise,
+    too_few,
+    unproven,
+)
 from pytest_dynperf.metrics import series_ids as ids
-from pytest_dynperf.metrics.routing import role_of
 from pytest_dynperf.metrics.success import successful
+from pytest_dynperf.scenario.expectation import MIN_ACTIVE_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pytest_dynperf.observation.recording import Recording
-    from pytest_dynperf.observation.series import Series
     from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.scenario.traffic import Traffic
 
-PROMETHEUS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        ids.ENGINE_DRAFTS: ("vllm:spec_decode_num_drafts", "sglang:spec_verify_calls"),
-        ids.ENGINE_DRAFT_TOKENS: ("trtllm_spec_decode_drafted_tokens",),
-        ids.ENGINE_EXTERNAL_QUERIES: ("vllm:external_prefix_cache_queries",),
-        ids.ENGINE_EXTERNAL_HITS: ("vllm:external_prefix_cache_hits",),
-        ids.ENGINE_EXTERNAL_TOKENS: ("vllm:prompt_tokens_by_source",),
-        ids.ENGINE_PREFIX_HITS: ("vllm:prefix_cache_hits", "sglang:cached_tokens"),
-        ids.ENGINE_REQUESTS: ("dynamo_component_requests",),
-        ids.FRONTEND_CACHED_TOKENS: ("dynamo_frontend_cached_tokens",),
-        ids.ROUTER_EVENTS: ("dynamo_component_kv_cache_events_applied",),
-        ids.ROUTER_EVENT_BATCHES: ("dynamo_component_router_kv_zmq_ingress_batches",),
-        ids.ROUTER_SILENT_WORKERS: ("dynamo_component_router_kv_event_source_mismatch_workers",),
-        ids.ROUTER_HIT_RATE + ids.SUM: ("dynamo_component_router_kv_hit_rate",),
-        ids.LMCACHE_REQUESTED_TOKENS: ("lmcache_mp_lookup_requested_tokens", "lmcache:num_lookup_tokens"),
-        ids.LMCACHE_HIT_TOKENS: ("lmcache_mp_lookup_hit_tokens", "lmcache:num_lookup_hits"),
-        ids.LMCACHE_L2_HIT_TOKENS: ("lmcache_mp_lookup_hit_l2_tokens",),
-        ids.LMCACHE_HEALTHY: ("lmcache:lmcache_is_healthy",),
-        ids.KVBM_MATCHED_TOKENS: ("kvbm_matched_tokens",),
-        ids.KVBM_OFFLOADED_BLOCKS: ("kvbm_offload_blocks_d2h",),
-        ids.KVBM_OFFLOADED_PAST_HOST: ("kvbm_offload_blocks_d2d",),
-        ids.KVBM_ONBOARDED_BLOCKS: ("kvbm_onboard_blocks_h2d",),
-        ids.KVBM_ONBOARDED_FROM_DISK: ("kvbm_onboard_blocks_d2d",),
-        ids.KV_TRANSFERS: ("vllm:nixl_bytes_transferred_count", "sglang:kv_transfer_total_mb_count", "trtllm_kv_transfer_success"),
-    }
-)
-"""What services call the series that are evidence here, for sentences; the whole table, by version, is telemetry's."""
-
 _WORKERS, _FRONTEND = "the workers", "Dynamo's frontend"
+WITHOUT_TIER = frozenset({"none", "nixl"})
+"""Connectors that keep nothing beside the device."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What proves a claim: that one of ``series`` rose. ``claim`` is the key that makes it, ``what`` had to happen, ``where`` it would be
-    counted, ``otherwise`` what to look at when it did not happen. ``roles``: only services of these roles count; empty: all.
-    """
-
-    claim: str
-    what: str
-    series: tuple[str, ...]
-    where: str
-    otherwise: str
-    roles: tuple[str, ...] = ()
-
-
-def inactive(topology: Topology, traffic: Traffic, recording: Recording) -> tuple[str, ...]:
+def inactive(topology: Topology, traffic: Traffic, recording: Recording, *, min_active_share: float = MIN_ACTIVE_SHARE) -> tuple[str, ...]:
     """Sentences for people, one for each feature that ``topology`` claims and that did not take part, as far as ``traffic`` would have
     made it; empty where all did. Nothing is said of a run that has incidents, or no successful request: that is its flaw.
+    ``min_active_share``: of what caches, routing and transfers could have served, what they must have.
     """
     if topology.engine == "unknown" or recording.incidents or not successful(recording):
         return ()
     return (
         *_speculation(topology, recording),
-        *_tiers(topology, traffic, recording),
-        *_routing(topology, traffic, recording),
-        *_transfers(topology, recording),
+        *_tiers(topology, traffic, recording, share=min_active_share),
+        *_device(topology, traffic, recording, share=min_active_share),
+        *_routing(topology, traffic, recording, share=min_active_share),
+        *_transfers(topology, recording, share=min_active_share),
     )
 
 
@@ -88,6 +59,17 @@ def reuses(traffic: Traffic) -> bool:
     if workload.kind == "shared-prefix":
         return workload.prefix_ratio > 0 and workload.prefix_count < traffic.request_count
     return (workload.kind == "conversation" and workload.turns > 1) or traffic.cache == "warm"
+
+
+def asked_before(traffic: Traffic) -> float:
+    """Share of the tokens of a run's prompts that have been asked before, by the run itself or while its caches were warmed."""
+    workload = traffic.workload
+    if traffic.cache in {"warm", "disk"}:
+        return 1.0
+    if workload.kind == "shared-prefix":
+        return workload.prefix_ratio * max(0.0, 1 - workload.prefix_count / traffic.request_count)
+    # Turn k of T repeats k - 1 turns: of all that is sent, (T - 1) / (T + 1).
+    return (workload.turns - 1) / (workload.turns + 1) if workload.kind == "conversation" else 0.0
 
 
 def _speculation(topology: Topology, recording: Recording) -> Iterator[str]:
@@ -101,12 +83,12 @@ def _speculation(topology: Topology, recording: Recording) -> Iterator[str]:
         where=_WORKERS,
         otherwise="see in their logs whether they took the speculative configuration",
     )
-    yield from _unproven(evidence, recording)
+    yield from unproven(evidence, recording)
 
 
-def _tiers(topology: Topology, traffic: Traffic, recording: Recording) -> Iterator[str]:
+def _tiers(topology: Topology, traffic: Traffic, recording: Recording, *, share: float) -> Iterator[str]:
     connector = topology.kv_cache.connector
-    if connector in ("none", "nixl"):
+    if connector in WITHOUT_TIER:
         return
     claim = f"topology.kv_cache.connector = {connector!r}"
     asked = Evidence(
@@ -118,7 +100,7 @@ def _tiers(topology: Topology, traffic: Traffic, recording: Recording) -> Iterat
         # In a decode worker the engine counts what it received from prefill as if it were a tier.
         roles=("worker", "prefill", "lmcache"),
     )
-    sleeping = tuple(_unproven(asked, recording))
+    sleeping = tuple(unproven(asked, recording))
     yield from sleeping
     if sleeping:
         return
@@ -131,15 +113,18 @@ def _tiers(topology: Topology, traffic: Traffic, recording: Recording) -> Iterat
         series=_found_by(connector, topology.engine),
         where=_WORKERS,
         otherwise=(
-            "it was asked and never had anything: it is broken, or the device's own cache holds all that is asked twice "
+            "it was asked and had nothing, or next to nothing: it is broken, or the device's own cache holds all that is asked twice "
             "(a smaller one there makes the tier work)"
         ),
         roles=("worker", "prefill", "lmcache"),
+        share=share * asked_before(traffic),
+        of=_looked_up_by(connector, topology.engine),
+        block_tokens=topology.block_size or BLOCK_TOKENS,
     )
-    missing = tuple(_unproven(hits, recording))
+    missing = tuple(unproven(hits, recording))
     yield from missing
     if traffic.cache == "disk" and not missing:
-        yield from _second_tier(topology, recording)
+        yield from _second_tier(topology, traffic, recording, share=share)
 
 
 def _asked_of(connector: str, engine: str) -> tuple[str, ...]:
@@ -164,13 +149,20 @@ def _found_by(connector: str, engine: str) -> tuple[str, ...]:
     return (ids.LMCACHE_HIT_TOKENS,)
 
 
+def _looked_up_by(connector: str, engine: str) -> tuple[str, ...]:
+    """What the hits are a part of; empty where nobody counts it."""
+    if engine == "vllm":
+        return (ids.ENGINE_EXTERNAL_QUERIES,)
+    return () if connector == "kvbm" else (ids.LMCACHE_REQUESTED_TOKENS,)
+
+
 def _unhealthy(claim: str, recording: Recording) -> Iterator[str]:
-    ill = sorted({series.source for series in _of(recording, (ids.LMCACHE_HEALTHY,)) if series.values and series.values[-1] == 0})
+    ill = sorted({series.source for series in of_ids(recording, (ids.LMCACHE_HEALTHY,)) if series.values and series.values[-1] == 0})
     if ill:
         yield f"{claim} was not active: {', '.join(ill)} states lmcache:lmcache_is_healthy 0 at the end of the run"
 
 
-def _second_tier(topology: Topology, recording: Recording) -> Iterator[str]:
+def _second_tier(topology: Topology, traffic: Traffic, recording: Recording, *, share: float) -> Iterator[str]:
     cache = topology.kv_cache
     claim = f"traffic.cache = 'disk' with topology.kv_cache.connector = {cache.connector!r}"
     if cache.disk_gib is None:
@@ -188,13 +180,43 @@ def _second_tier(topology: Topology, recording: Recording) -> Iterator[str]:
             what="hits on disk",
             series=(ids.LMCACHE_L2_HIT_TOKENS,) if mp else (ids.KVBM_ONBOARDED_FROM_DISK,),
             where="`lmcache server`" if mp else "KVBM's page of the workers",
-            otherwise="all hits were of the host tier: what was to be on disk was not written, not found, or not emptied above it",
+            otherwise=(
+                "all hits were of the host tier, or nearly all: what was to be on disk was not written, not found, or not emptied above it"
+            ),
+            # What requests share is fetched from the disk by the first of them, and lies above it then.
+            share=share if traffic.workload.kind in {"synthetic", "images"} else 0.0,
+            of=(ids.LMCACHE_REQUESTED_TOKENS,) if mp else (),
+            block_tokens=topology.block_size or BLOCK_TOKENS,
         )
-        yield from _unproven(evidence, recording)
+        yield from unproven(evidence, recording)
 
 
-def _routing(topology: Topology, traffic: Traffic, recording: Recording) -> Iterator[str]:
-    if topology.served_by != "dynamo" or topology.router_mode != "kv":
+def _device(topology: Topology, traffic: Traffic, recording: Recording, *, share: float) -> Iterator[str]:
+    """Caches that were warmed, where the device's own are all there are: its prefix cache served what was asked again."""
+    cache = topology.kv_cache
+    if traffic.cache != "warm" or cache.connector not in WITHOUT_TIER or _routes_by_cache(topology):
+        return
+    if topology.engine == "mocker" and any("--num-g" in word for role in topology.roles.values() for word in role.args):
+        return  # simulated tiers below the device, of which it states nothing
+    claim = "traffic.cache = 'warm'"
+    if cache.prefix_caching is False:
+        yield f"{claim} with topology.kv_cache.prefix_caching = false: nothing keeps what was asked, so nothing is warm; switch it on"
+        return
+    yield from _not_held(
+        claim,
+        topology,
+        recording,
+        share=share * asked_before(traffic),
+        otherwise="what was asked a moment before was not there: prefix caching is off, or the device has no room for all that a run asks",
+    )
+
+
+def _routes_by_cache(topology: Topology) -> bool:
+    return topology.served_by == "dynamo" and topology.router_mode == "kv"
+
+
+def _routing(topology: Topology, traffic: Traffic, recording: Recording, *, share: float) -> Iterator[str]:
+    if not _routes_by_cache(topology):
         return
     claim, again = "topology.router_mode = 'kv'", reuses(traffic)
     if topology.kv_cache.prefix_caching is False:
@@ -214,11 +236,18 @@ def _routing(topology: Topology, traffic: Traffic, recording: Recording) -> Iter
         series=(ids.ROUTER_HIT_RATE + ids.SUM,),
         where=_FRONTEND,
         otherwise="requests share their beginnings: see whether prefix caching is on, and whether what they share fills a block",
+        share=share * asked_before(traffic),
     )
-    missing = tuple(_unproven(expected, recording))
+    missing = tuple(unproven(expected, recording))
     yield from missing
     if not missing:
-        yield from _unfounded(claim, topology, recording)
+        yield from _not_held(
+            claim,
+            topology,
+            recording,
+            share=share * asked_before(traffic),
+            otherwise="the router expected some of each prompt and nothing was there: see whether prefix caching is on",
+        )
 
 
 def _listens(topology: Topology) -> bool:
@@ -230,7 +259,7 @@ def _listens(topology: Topology) -> bool:
 def _events(recording: Recording) -> Iterator[str]:
     claim = "topology.router_mode = 'kv' by KV events"
     # The least of all readings: a worker that has just come back is silent for a moment.
-    silent = max((min(series.values) for series in _of(recording, (ids.ROUTER_SILENT_WORKERS,)) if series.values), default=0.0)
+    silent = max((min(series.values) for series in of_ids(recording, (ids.ROUTER_SILENT_WORKERS,)) if series.values), default=0.0)
     if silent:
         yield (
             f"{claim} was not active: {silent:.0f} workers sent the router no KV events "
@@ -239,7 +268,7 @@ def _events(recording: Recording) -> Iterator[str]:
         )
         return
     # Over ZMQ the router counts what came. Elsewhere only what it made of it, and its own guesses go under the same name.
-    over_zmq = any(len(series.values) > 1 for series in _of(recording, (ids.ROUTER_EVENT_BATCHES,)))
+    over_zmq = any(len(series.values) > 1 for series in of_ids(recording, (ids.ROUTER_EVENT_BATCHES,)))
     evidence = Evidence(
         claim=claim,
         what="events that reached the router",
@@ -249,35 +278,38 @@ def _events(recording: Recording) -> Iterator[str]:
             "workers published none, their sockets could not be reached, or no prompt fills a block; "
             "topology.router.kv_events = false routes by the router's own guess"
         ),
+        whole_run=True,  # where all is in the caches when the window begins, nothing new is published
     )
-    yield from _unproven(evidence, recording)
+    yield from unproven(evidence, recording)
 
 
-def _unfounded(claim: str, topology: Topology, recording: Recording) -> Iterator[str]:
-    """Whether workers really had what the router expected: by the answers, by what workers told the frontend, or by the engines' counters.
+def _not_held(claim: str, topology: Topology, recording: Recording, *, share: float, otherwise: str) -> Iterator[str]:
+    """Why it is not shown that workers had ``share`` of the prompts in their caches: by the answers, by what workers told the frontend, or
+    by the engines' counters; any of them may tell.
 
     The mocker of Dynamo 1.4.2 tells it nowhere; what its workers publish is all there is.
     """
-    answers = [record.cached_tokens for record in successful(recording) if record.cached_tokens is not None]
-    told = [series for series in _of(recording, (ids.FRONTEND_CACHED_TOKENS + ids.COUNT,)) if _rise(series)]
-    counted = [series for series in _of(recording, (ids.ENGINE_PREFIX_HITS,)) if len(series.values) > 1]
-    if any(answers) or any(map(_rise, (*counted, *(_of(recording, (ids.FRONTEND_CACHED_TOKENS + ids.SUM,)) if told else ())))):
+    records = successful(recording)
+    answers = [record.cached_tokens for record in records if record.cached_tokens is not None]
+    told = any(rise(series, recording) for series in of_ids(recording, (ids.FRONTEND_CACHED_TOKENS + ids.COUNT,)))
+    counted = [series for series in of_ids(recording, (ids.ENGINE_PREFIX_HITS,)) if len(series.values) > 1]
+    by_frontend = of_ids(recording, (ids.FRONTEND_CACHED_TOKENS + ids.SUM,)) if told else ()
+    held = max(sum(answers), *(sum(rise(series, recording) for series in found) for found in (by_frontend, counted)))
+    needed = share * prompt_tokens(recording)
+    if held > 0 and held >= needed:
         return
     what = "tokens that workers had in their caches"
     if answers or told or counted:
-        yield (
-            f"{claim} was not active: {what} were counted 0 times while {len(successful(recording))} requests were answered; the router "
-            "expected some of each prompt and nothing was there: see whether prefix caching is on"
-        )
+        yield f"{claim} was not active: {what} were counted {too_few(held, needed, share, recording)}; {otherwise}"
     elif topology.engine != "mocker":
         names = " or ".join(PROMETHEUS[series_id][0] for series_id in (ids.ENGINE_PREFIX_HITS, ids.FRONTEND_CACHED_TOKENS))
         yield (
             f"{claim} cannot be shown: {what} would stand in the answers (usage.prompt_tokens_details.cached_tokens) or be counted in "
-            f"{names}, on the page of {_WORKERS} or of {_FRONTEND}, and no service that was asked states it"
+            f"{names}, on the page of {_WORKERS} or of {_FRONTEND}, and {nobody_states_it(recording)}"
         )
 
 
-def _transfers(topology: Topology, recording: Recording) -> Iterator[str]:
+def _transfers(topology: Topology, recording: Recording, *, share: float) -> Iterator[str]:
     if topology.mode != "disagg":
         return
     if topology.engine == "mocker":
@@ -288,6 +320,7 @@ def _transfers(topology: Topology, recording: Recording) -> Iterator[str]:
             where="the prefill workers",
             otherwise="decode workers did all of it: see whether the frontend found the prefill workers",
             roles=("prefill",),
+            share=share,
         )
     else:
         evidence = Evidence(
@@ -298,34 +331,6 @@ def _transfers(topology: Topology, recording: Recording) -> Iterator[str]:
             otherwise="decode workers computed the prompts themselves: see whether the frontend found the prefill workers",
             # vLLM's decode workers fetch; what its prefill workers receive comes from a tier. The others count where they send.
             roles=("decode",) if topology.engine == "vllm" else ("prefill", "decode"),
+            share=share,
         )
-    yield from _unproven(evidence, recording)
-
-
-def _unproven(evidence: Evidence, recording: Recording) -> Iterator[str]:
-    found = [
-        series
-        for series in _of(recording, evidence.series)
-        if len(series.values) > 1 and (not evidence.roles or role_of(series.source) in evidence.roles)
-    ]
-    if not found:
-        names = " or ".join(name for series_id in evidence.series for name in PROMETHEUS[series_id])
-        said = "no server metrics were read during the run" if not recording.series else "no service that was asked states it"
-        yield f"{evidence.claim} cannot be shown: {evidence.what} would be counted in {names}, on the page of {evidence.where}, and {said}"
-        return
-    if any(map(_rise, found)):
-        return
-    names = " and ".join(name for series_id in dict.fromkeys(series.id for series in found) for name in PROMETHEUS[series_id][:1])
-    sources = ", ".join(dict.fromkeys(series.source for series in found))
-    yield (
-        f"{evidence.claim} was not active: {evidence.what} were counted 0 times while {len(successful(recording))} requests were answered "
-        f"({names} of {sources}); {evidence.otherwise}"
-    )
-
-
-def _rise(series: Series) -> float:
-    return series.values[-1] - series.values[0] if series.values else 0.0
-
-
-def _of(recording: Recording, series_ids: tuple[str, ...]) -> tuple[Series, ...]:
-    return tuple(series for series in recording.series if series.id in series_ids)
+    yield from unproven(evidence, recording)

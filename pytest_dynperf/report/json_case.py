@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _BOUNDS = tuple(field.name for field in fields(Expectation) if field.type == "float")
+_LATER = frozenset({"min_active_share"})
+"""Sessions of before have no such key."""
 
 
 def encode_case(case: Case) -> dict[str, object]:
@@ -101,7 +103,7 @@ def _decode_expectation(table: Mapping[str, object]) -> Expectation:
         raise UsageError(msg)
     return Expectation(
         gates=gates,
-        **{name: take(table, name, float) for name in _BOUNDS},
+        **{name: take(table, name, float) for name in _BOUNDS if name in table or name not in _LATER},
         objectives=take_value(table, "objectives", Objectives),
         parity=take_value(table, "parity", Parity) if "parity" in table else NO_PARITY,
     )

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Cell
 
 
+MIN_ACTIVE_SHARE = 0.1
+"""A cache in which a tenth is found of what could be, and one that is broken for all but a few requests, lie on either side of it; blocks
+and chunks that are not full, and what another cache has served before, leave less than the whole.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """``tolerance`` is a fraction (0.03): of the baseline's value, and for a rate of the whole (0.03 is three points). A gate that is not
@@ -55,7 +61,7 @@ NO_PARITY = Parity()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """Gates in the order of the scenario, what a good request must meet (``objectives``: goodput counts by them), the bounds inside which a
-    run may be judged at all (see ``measurement.validity``), and what arms must agree in.
+    run may be judged at all (see ``measurement.validity``; ``min_active_share``: ``measurement.activation``), and what arms must agree in.
     """
 
     gates: tuple[Gate, ...]
@@ -66,5 +72,6 @@ class Expectation:
     max_uncertain_share: float = 0.01
     max_late_share: float = 0.01
     min_rate_share: float = 0.95
+    min_active_share: float = MIN_ACTIVE_SHARE
     objectives: Objectives = NOTHING_STATED
     parity: Parity = NO_PARITY

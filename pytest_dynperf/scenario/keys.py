@@ -97,7 +97,10 @@ _BOUNDS = {
     "fault.duration_s": _POSITIVE,
     "fault.restore_s": _POSITIVE,
     **dict.fromkeys((f"expect.max_{name}_share" for name in ("error", "uncertain", "late")), _SHARE),
-    **dict.fromkeys(("expect.min_in_flight_share", "expect.min_rate_share"), _Bound("above 0 and up to 1", lambda value: 0 < value <= 1)),
+    **dict.fromkeys(
+        (f"expect.min_{name}_share" for name in ("in_flight", "rate", "active")),
+        _Bound("above 0 and up to 1", lambda value: 0 < value <= 1),
+    ),
     "expect.max_send_lag_s": _POSITIVE,
     "expect.max_receive_lag_s": _POSITIVE,
     **dict.fromkeys(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pytest_dynperf.measurement.activation import WITHOUT_TIER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.observation.recording import Recording
     from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.scenario.traffic import Traffic
-
-_WITHOUT_HOST_TIER = frozenset({"none", "nixl"})
-"""Connectors that keep nothing beside the device."""
 
 
 class Reset(Protocol):
@@ -32,7 +31,7 @@ class Reset(Protocol):
 
 def tiers_of(topology: Topology) -> tuple[str, ...]:
     """The tiers above the disk that ``topology`` has, which a cold run must find empty."""
-    return ("device",) if topology.kv_cache.connector in _WITHOUT_HOST_TIER else ("device", "host")
+    return ("device",) if topology.kv_cache.connector in WITHOUT_TIER else ("device", "host")
 
 
 def ready_caches(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.measurement.activation import PROMETHEUS, inactive, reuses
+from pytest_dynperf.measurement.activation import asked_before, inactive, reuses
+from pytest_dynperf.measurement.evidence import PROMETHEUS
 from pytest_dynperf.metrics import series_ids as ids
 from pytest_dynperf.observation.series import Series, SeriesKind
 from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
@@ -89,7 +90,13 @@ ACTIVE: dict[str, tuple[Topology, Traffic, tuple[Series, ...]]] = {
     "KVBM": (tiered("kvbm"), WARM, (ASKED, FOUND)),
     "KVBM on disk": (tiered("kvbm", host_gib=1, disk_gib=8), DISK, (ASKED, FOUND, rose(ids.KVBM_ONBOARDED_FROM_DISK, 7))),
     "KVBM of TensorRT-LLM": (tiered("kvbm", engine="trtllm"), FRESH, (rose(ids.KVBM_OFFLOADED_BLOCKS, 64),)),
-    "KVBM of TensorRT-LLM, warm": (tiered("kvbm", engine="trtllm"), WARM, (rose(ids.KVBM_MATCHED_TOKENS, 512),)),
+    "KVBM of TensorRT-LLM, warm": (tiered("kvbm", engine="trtllm"), WARM, (rose(ids.KVBM_MATCHED_TOKENS, 5_120),)),
+    "device of vLLM, warm": (VLLM, WARM, (CACHED,)),
+    "device behind prefill, warm": (
+        replace(DISAGG, served_by="dynamo"),
+        WARM,
+        (rose(ids.ENGINE_PREFIX_HITS, 7_000, "prefill-0"), TRANSFERS),
+    ),
     "events": (ROUTED, FRESH, (EVENTS,)),
     "events over ZMQ": (ROUTED, FRESH, (BATCHES,)),
     "routing": (ROUTED, AGAIN, (EVENTS, EXPECTED)),
@@ -169,7 +176,7 @@ def test_the_connector_that_died_in_silence() -> None:
     for traffic in (AGAIN, WARM):
         (reason,) = inactive(tiered("lmcache"), traffic, died)
         assert "topology.kv_cache.connector = 'lmcache' was not active" in reason
-        assert "it was asked and never had anything" in reason
+        assert "it was asked and had nothing" in reason
     assert inactive(tiered("lmcache"), FRESH, died) == (), "nothing is asked twice, so nothing can be found"
 
 
@@ -313,6 +320,107 @@ def test_traffic_that_shares_nothing_expects_no_hits() -> None:
 def test_what_re_uses_prefixes(traffic: Traffic, expected: bool) -> None:
     assert traffic.request_count == 30
     assert reuses(traffic) is expected
+
+
+# ---- how much, and when
+
+
+def early(series: Series) -> Series:
+    """All of it was counted before the first measured request: by the warm-up, or while caches were warmed."""
+    return replace(series, stamps_ns=(-2_000 * MS, -1_000 * MS, 0, 500 * MS), values=(*series.values, series.values[-1]))
+
+
+@pytest.mark.parametrize(("name", "part"), [(name, part) for name, part in PARTS if not name.startswith("events")])
+def test_what_was_active_before_the_window_was_not_active_in_it(name: str, part: int) -> None:
+    topology, traffic, series = ACTIVE[name]
+    if series[part] in (EVENTS, BATCHES):
+        assert inactive(topology, traffic, seen(*series[:part], early(series[part]), *series[part + 1 :])) == ()
+        return
+    (reason,) = inactive(topology, traffic, seen(*series[:part], early(series[part]), *series[part + 1 :]))
+    assert "was not active" in reason
+
+
+LITTLE = [
+    ("tier in the engine, asked again", 1),
+    ("tier in the engine, on disk alone", 1),
+    ("tier of SGLang", 1),
+    ("tier beside the engine, warm", 1),
+    ("tier beside the engine, on disk", 1),
+    ("tier beside the engine, on disk", 2),
+    ("KVBM", 1),
+    ("KVBM on disk", 2),
+    ("KVBM of TensorRT-LLM, warm", 0),
+    ("device of vLLM, warm", 0),
+    ("routing", 1),
+    ("routing of vLLM", 2),
+    ("transfers", 0),
+    ("transfers, by tokens", 0),
+    ("prefill of the mocker", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "part"), LITTLE)
+def test_once_in_a_while_is_not_active(name: str, part: int) -> None:
+    """One hit, one block, one transfer: of 30 requests with 256 tokens each."""
+    topology, traffic, series = ACTIVE[name]
+    little = replace(series[part], values=(0.0, 0.0, 1.0))
+    found = seen(*series[:part], little, *series[part + 1 :])
+    (reason,) = inactive(topology, traffic, found)
+    assert "were counted 1 times while 30 requests were answered, needed are " in reason
+    assert "by expect.min_active_share" in reason
+    assert inactive(topology, traffic, found, min_active_share=1e-6) == (), "how much is enough is the scenario's"
+
+
+def test_one_draft_is_enough_for_one_that_drafts_where_it_finds_something() -> None:
+    assert inactive(DRAFTING, FRESH, seen(rose(ids.ENGINE_DRAFTS, 1))) == ()
+
+
+def test_what_is_enough_follows_what_was_asked_before() -> None:
+    """Half of each prompt is one of 29 texts of 30 requests: nearly nothing was asked before."""
+    seldom = replace(AGAIN, workload=replace(AGAIN.workload, prefix_count=29))
+    found = seen(ASKED, rose(ids.ENGINE_EXTERNAL_HITS, 20))
+    assert inactive(tiered("lmcache"), seldom, found) == ()
+    assert "needed are 70.72" in inactive(tiered("lmcache"), AGAIN, found)[0]
+
+
+@pytest.mark.parametrize(
+    ("traffic", "share"),
+    [
+        (FRESH, 0.0),
+        (WARM, 1.0),
+        (DISK, 1.0),
+        (AGAIN, 0.5 * (1 - 4 / 30)),
+        (replace(FRESH, workload=Workload(kind="conversation", turns=3)), 0.5),
+        (replace(FRESH, workload=Workload(kind="conversation")), 0.0),
+    ],
+)
+def test_how_much_was_asked_before(traffic: Traffic, share: float) -> None:
+    assert asked_before(traffic) == pytest.approx(share)
+
+
+def test_what_items_share_leaves_the_disk_once() -> None:
+    """The first question about a table fetches it, and the others find it above the disk: a share of all look-ups would be too much."""
+    items = replace(DISK, workload=Workload(kind="fact-table"))
+    topology = tiered("lmcache-mp", host_gib=1, disk_gib=8)
+    assert inactive(topology, items, seen(SERVER[0], FOUND, rose(ids.LMCACHE_L2_HIT_TOKENS, 128, "lmcache"))) == ()
+
+
+def test_a_device_that_kept_nothing_is_not_warm() -> None:
+    (reason,) = inactive(VLLM, WARM, seen(rose(ids.ENGINE_PREFIX_HITS, 16)))
+    assert reason.startswith("traffic.cache = 'warm' was not active: tokens that workers had in their caches were counted 16 times")
+    (untold,) = inactive(VLLM, WARM, seen())
+    assert "traffic.cache = 'warm' cannot be shown" in untold
+    (off,) = inactive(replace(VLLM, kv_cache=KvCache(prefix_caching=False)), WARM, seen(CACHED))
+    assert "nothing keeps what was asked" in off
+    assert inactive(VLLM, replace(FRESH, cache="cold"), seen()) == ()
+
+
+def test_a_mocker_is_believed_where_it_says_nothing_and_not_where_it_says_none() -> None:
+    assert inactive(MOCKER, WARM, seen()) == ()
+    assert "was not active" in inactive(MOCKER, WARM, seen(*told(0)))[0]
+    assert inactive(MOCKER, WARM, seen(*told(7_000))) == ()
+    tiers = replace(MOCKER, worker=Role(count=1, args=("--num-g2-blocks", "64")))
+    assert inactive(tiers, WARM, seen(*told(0))) == (), "of simulated tiers it states nothing"
 
 
 def test_names_in_sentences_are_those_of_the_table() -> None:
