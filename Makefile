@@ -32,11 +32,12 @@ images: $(VENV)/.dev ## make the container images of the tests in the running en
 engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (6 GB, 5 to 25 minutes, once)
 	$(BIN)/dynperf engines install cpu
 
-check: $(VENV)/.dev ## lint, types, import contracts, news fragments
+check: $(VENV)/.dev ## lint, types, import contracts, workflows, news fragments
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/lint_workflows.py
 	$(BIN)/python -m towncrier build --draft --version 0.0.0 >/dev/null
 
 format: $(VENV)/.dev ## format the code and sort what can be sorted
