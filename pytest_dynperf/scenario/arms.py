@@ -14,7 +14,7 @@ from pytest_dynperf.errors import ScenarioError, nearest
 from pytest_dynperf.scenario.known import BUILT_IN
 from pytest_dynperf.scenario.layer import read_layer, reject_unknown, table_at
 from pytest_dynperf.scenario.override import apply_override
-from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.scenario.traffic import ITEM_KINDS, WORKLOADS, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +158,7 @@ def related(cases: Sequence[Case]) -> list[Case]:
         return list(cases)
     reference, noise = by_arm[parity.reference], None if parity.noise is None else by_arm[parity.noise]
     for case in cases:
-        if case is not reference and (text := _flaw_beside(case, reference)) is not None:
+        if case is not reference and (text := _flaw_beside(case, reference) or _skip_flaw(case, reference, noise)) is not None:
             raise ScenarioError(text)
     if parity.texts:
         cases, reference = [_keeping_texts(case) for case in cases], _keeping_texts(reference)
@@ -190,8 +190,26 @@ def _flaw_beside(case: Case, reference: Case) -> str | None:
             f"{ARMS}.{case.arm}: traffic.{names[0]} is {getattr(ours, names[0])!r}, in the reference {reference.arm!r} "
             f"{getattr(theirs, names[0])!r}: parity needs arms that are asked the same; only traffic.cache may differ"
         )
+    if not parity.texts and ours.workload.kind in WORKLOADS and ours.workload.kind not in ITEM_KINDS:
+        return (
+            f"expect.parity: nothing would be compared, since requests of traffic.workload.kind = {ours.workload.kind!r} have no known answer; "
+            f"compare texts (expect.parity.texts = true), or ask questions ({', '.join(map(repr, sorted(ITEM_KINDS)))})"
+        )
     if parity.texts and ours.temperature != 0:
         return "expect.parity.texts: texts repeat only where nothing is drawn by chance; set traffic.temperature = 0"
+    return None
+
+
+def _skip_flaw(case: Case, reference: Case, noise: Case | None) -> str | None:
+    """An arm that is measured is not held against one that never is."""
+    if case.skip is not None or not case.expectation.parity.judges(case.arm):
+        return None
+    for key, other in (("reference", reference), ("noise", noise)):
+        if other is not None and other.skip is not None:
+            return (
+                f"expect.parity.{key}: the arm {other.arm!r} is skipped on {case.platform} ({other.skip}), and {case.arm!r}, which is held "
+                f"against it, is not: skip {ARMS}.{case.arm} there too, or measure {other.arm!r}"
+            )
     return None
 
 

@@ -199,6 +199,11 @@ def cache_flaw(traffic: Traffic, topology: Topology) -> str | None:
     """What ``traffic.cache`` asks of caches that ``topology`` does not have; ``None`` if nothing."""
     if traffic.cache == "disk" and topology.kv_cache.disk_gib is None:
         return "traffic.cache = 'disk' has the tier on disk serve, and there is none: set topology.kv_cache.disk_gib and a connector"
+    if traffic.cache == "warm" and topology.kv_cache.prefix_caching is False and topology.kv_cache.connector in {"none", "nixl"}:
+        return (
+            "traffic.cache = 'warm' asks for caches that hold what was asked, and none holds anything: "
+            "topology.kv_cache.prefix_caching is false, and no connector keeps blocks elsewhere; set one of the two"
+        )
     return None
 
 

@@ -53,6 +53,7 @@ PARITY = """
 [expect.parity]
 reference = "off"
 noise = "off-again"
+texts = true
 """
 
 
@@ -159,7 +160,7 @@ def test_an_arm_may_state_what_nothing_else_does(tmp_path: Path) -> None:
         (ARMS.partition("[arms.cold]")[0] + PARITY, "there is no arm that would be held against them"),
         (ARMS + '[expect.parity]\nreference = "off"\n', "arms.off-again: it differs in nothing from the reference"),
         (
-            ARMS.replace("[arms.off-again]\n", "") + '[expect.parity]\nreference = "off"\nnoise = "warm"\n',
+            ARMS.replace("[arms.off-again]\n", "") + '[expect.parity]\nreference = "off"\nnoise = "warm"\ntexts = true\n',
             "the arm 'warm' must be the reference 'off' once more",
         ),
         (ARMS + PARITY + "[arms.long]\ntraffic.isl = 80\n", "arms.long: traffic.isl is 80, in the reference 'off' 64"),
@@ -187,15 +188,46 @@ def test_arms_that_say_nothing_are_refused_with_their_place(tmp_path: Path, text
     assert words in refused(tmp_path, HEAD + text)
 
 
+QUESTIONS = """
+[traffic.workload]
+kind = "fact-table"
+"""
+
+
+def test_a_parity_that_would_compare_nothing_is_refused(tmp_path: Path) -> None:
+    nothing = PARITY.replace("texts = true\n", "")
+    found = refused(tmp_path, HEAD + ARMS + nothing)
+    assert "expect.parity: nothing would be compared, since requests of traffic.workload.kind = 'synthetic' have no known answer" in found
+    assert "expect.parity.texts = true" in found
+    asked = HEAD.replace("osl = 8\n", "osl = 8\nrequests = 64\nignore_eos = false\n") + QUESTIONS + ARMS + nothing
+    assert len(cases(tmp_path, asked)) == 8, "questions have known answers"
+
+
+@pytest.mark.parametrize("arm", ["off", "off-again"])
+def test_an_arm_that_is_measured_is_not_held_against_one_that_is_skipped(tmp_path: Path, arm: str) -> None:
+    skip = '[platform.mocker.arms.{}]\nskip = "no room"\n'
+    found = refused(tmp_path, HEAD + ARMS + PARITY + skip.format(arm))
+    assert f"the arm '{arm}' is skipped on mocker (no room), and 'cold', which is held against it, is not" in found
+    assert "skip arms.cold there too" in found
+    both = HEAD + ARMS + PARITY + "".join(skip.format(name) for name in (arm, "cold", "warm"))
+    assert sum(case.skip is not None for case in cases(tmp_path, both).values()) == 6
+    assert all(case.skip for case in cases(tmp_path, HEAD + ARMS + PARITY + '[platform.mocker]\nskip = "nothing here"\n').values())
+
+
+def test_a_warm_cache_without_a_cache_is_refused(tmp_path: Path) -> None:
+    found = refused(tmp_path, HEAD + "[arms.off]\n[arms.warm]\ntraffic.cache = 'warm'\ntopology.kv_cache.prefix_caching = false\n")
+    assert "in the arm 'warm': traffic.cache = 'warm' asks for caches that hold what was asked, and none holds anything" in found
+
+
 def test_every_key_of_parity_arrives(tmp_path: Path) -> None:
-    stated = {"limit": 0.02, "subject_limit": 0.1, "fixed": True, "max_unreadable": 0.2, "texts": True}
+    stated = {"limit": 0.02, "subject_limit": 0.1, "fixed": True, "max_unreadable": 0.2}
     text = "".join(f"{name} = {str(value).lower()}\n" for name, value in stated.items())
     parity = cases(tmp_path, HEAD + ARMS + PARITY + text)["agg-isl64-osl8-c1-warm"].expectation.parity
-    assert asdict(parity) == {"reference": "off", "noise": "off-again", **stated}
+    assert asdict(parity) == {"reference": "off", "noise": "off-again", "texts": True, **stated}
 
 
 def test_texts_are_compared_where_nothing_is_drawn_by_chance(tmp_path: Path) -> None:
-    text = HEAD + ARMS + PARITY + "texts = true\n"
+    text = HEAD + ARMS + PARITY
     found = cases(tmp_path, text)
     assert {case.traffic.keep_text for case in found.values()} == {True}, "what is to be compared must be there"
     warm = found["agg-isl64-osl8-c1-warm"]
