@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ class Environment:
         hint = self.key.get("name") or self.key.get("gpu.sku") or self.key.get("cpu.model", "")
         slug = re.sub(r"[^a-z0-9]+", "-", hint.lower()).strip("-")[:40].strip("-")
         return "-".join(part for part in (self.platform, slug, digest) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """More of an environment: names and texts, as :class:`Environment` has them."""
+
+    key: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

@@ -39,11 +39,13 @@ def start_stack(
     ready_s: float,
     gpus: Sequence[str] = (),
     key: Mapping[str, str] | None = None,
+    specs_of: Callable[[Callable[[int], tuple[int, ...]]], tuple[ServiceSpec, ...]] | None = None,
 ) -> Deployment:
     """Start ``topology`` by ``launcher`` and return when a completion has come back.
 
     ``state`` on this host takes what services write and is removed when they are stopped. ``versions`` is asked once everything runs, for
-    facts of provenance, and is given the running services. ``key``: further facts that bind comparability. A service that loses its port to
+    facts of provenance, and is given the running services. ``key``: further facts that bind comparability.
+    ``specs_of``: what is started in place of Dynamo's services, given how to choose ports. A service that loses its port to
     somebody else leads to one more attempt with new ports.
 
     :raises UsageError: for an engine that this version cannot start.
@@ -52,8 +54,11 @@ def start_stack(
     """
 
     def attempt() -> Deployment:
-        ports = port_map(launcher.choose_ports(ports_needed(topology)))
-        specs = services(topology, place=place, ports=ports, gpus=gpus)
+        if specs_of is None:
+            ports = port_map(launcher.choose_ports(ports_needed(topology)))
+            specs = services(topology, place=place, ports=ports, gpus=gpus)
+        else:
+            specs = specs_of(launcher.choose_ports)
         stack = _Stack(topology=topology, specs=specs, launcher=launcher, key=key or {})
         try:
             stack.start(state, log_path, ready_s)

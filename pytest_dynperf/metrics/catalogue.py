@@ -30,6 +30,6 @@ def statistics(definition: MetricDefinition) -> tuple[str, ...]:
     return ("value",) if definition.value is not None else STATISTICS
 
 
-def cells() -> tuple[Cell, ...]:
-    """All cells of the catalogue, in its order."""
-    return tuple(Cell(definition.id, name) for definition in CATALOGUE.values() for name in statistics(definition))
+def cells(metrics: Mapping[str, MetricDefinition] = CATALOGUE) -> tuple[Cell, ...]:
+    """All cells of ``metrics``, in their order."""
+    return tuple(Cell(definition.id, name) for definition in metrics.values() for name in statistics(definition))

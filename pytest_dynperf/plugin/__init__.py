@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dynperf import hookspecs
 from pytest_dynperf.plugin.fixtures import (
     dynamo_deployment,
     dynamo_endpoint,
@@ -34,6 +35,11 @@ __all__ = ["dynamo_deployment", "dynamo_endpoint", "dynamo_topology", "etcd_serv
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options and ini keys."""
     add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Extension points."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_load_initial_conftests(args: list[str]) -> None:

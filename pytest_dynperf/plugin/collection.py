@@ -48,10 +48,11 @@ def cases_of(path: Path, state: State) -> tuple[Case, ...]:
 
     try:
         platform, _why = state.platform_for(path)
-        scenario = load_scenario(path)
+        known = state.make_settings().extensions.known
+        scenario = load_scenario(path, known=known)
         for layer in (scenario.layer, *scenario.platforms.values()):
             state.axis_variables |= {name: os.environ[name] for name in layer.axis_variables.values() if name in os.environ}
-        return expand(scenario, platform, overrides=state.make_settings().overrides, environ=os.environ)
+        return expand(scenario, platform, overrides=state.make_settings().overrides, environ=os.environ, known=known)
     except DynperfError as error:
         raise pytest.Collector.CollectError(str(error)) from None
 
@@ -113,8 +114,11 @@ def complete_plan(state: State, session: pytest.Session) -> None:
 
 def print_plan(state: State, items: Sequence[pytest.Item]) -> None:
     """What ``--dynperf-plan`` prints; behind it, which suites are skipped here, and why."""
+    from pytest_dynperf.plugin.extensions import fetch_baselines
     from pytest_dynperf.session.plan import plan_lines
 
+    if state.plan is not None:
+        fetch_baselines(state.make_settings())
     writer = state.config.get_terminal_writer()
     writer.line()
     cases = [case for case in map(case_of, items) if case is not None and case.skip is not None]

@@ -23,8 +23,9 @@ def _check_combinations(settings: Settings) -> None:
     if settings.baselines.exists() and not settings.baselines.is_dir():
         msg = f"--dynperf-baselines: {settings.baselines} is not a directory"
         raise pytest.UsageError(msg)
-    if settings.launcher not in LAUNCHERS:
-        msg = f"--dynperf-launcher: {settings.launcher!r} is none of {', '.join(LAUNCHERS)}"
+    launchers = (*LAUNCHERS, *settings.extensions.launchers)
+    if settings.launcher not in launchers:
+        msg = f"--dynperf-launcher: {settings.launcher!r} is none of {', '.join(launchers)}"
         raise pytest.UsageError(msg)
     if settings.attached and settings.launcher != "auto":
         msg = (

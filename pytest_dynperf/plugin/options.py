@@ -278,6 +278,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
     :raises pytest.UsageError: for a value that has no meaning.
     """
     from pytest_dynperf.plugin.combinations import check_together
+    from pytest_dynperf.plugin.extensions import collect_extensions
     from pytest_dynperf.session.plan import Settings
 
     root = config.rootpath
@@ -315,6 +316,7 @@ def make_settings(config: pytest.Config, identity: Mapping[str, str]) -> Setting
         detect=_detect(config),
         case_timeout_s=_number(config, "case_timeout", float),
         launcher=_text(config, "launcher") or "auto",
+        extensions=collect_extensions(config, baselines=_directory(config, "baselines")),
         lease_wait_s=_number(config, "lease_wait", float) or 0.0,
     )
     check_together(config, settings)

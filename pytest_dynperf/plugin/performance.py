@@ -170,6 +170,7 @@ class Perf:
             duet_possible=judged.terms.duet,
             part=self._state.part,
             parity=self._parity,
+            meanings=self._state.make_settings().extensions.meanings,
         )
         return without_secrets(result, self._state.make_settings())
 

@@ -65,6 +65,8 @@ class State:
     live: Live | None = None
     started_s: float = 0.0
     received_signal: str | None = None
+    pruned: list[str] = field(default_factory=list)
+    """What the retention has removed, for the terminal."""
     trouble: list[str] = field(default_factory=list)
     """What went wrong with the plugin's own files, for the terminal."""
 
@@ -217,11 +219,12 @@ class State:
         from pytest_dynperf.scenario.selection import select_platform
 
         requested = requested_platform(self.config)
+        extended = self.make_settings().extensions.known
         if self.config.getoption("dynperf_plan") and requested != "auto":
-            planned = find_platform(requested, near=directory)
+            planned = find_platform(requested, near=directory, known=extended)
             return planned, f"--gpu={requested}, planned only: this machine's GPUs are not looked at"
         names = platform_names(directory) if requested == "auto" else (requested,)
-        known = [find_platform(name, near=directory) for name in names]
+        known = [find_platform(name, near=directory, known=extended) for name in names]
         gpus = list_gpus()
         found = gpus if isinstance(gpus, Absent) else [(gpu.name, gpu.memory_gib) for gpu in gpus]
         return select_platform(requested, found, known, attached=self.make_settings().attached)

@@ -19,7 +19,7 @@ from pytest_dynperf.session.control import missing_versions
 from pytest_dynperf.session.deadline import CaseDeadline
 from pytest_dynperf.session.gpus import lease_gpus
 from pytest_dynperf.session.launching import OPTION as LAUNCHER
-from pytest_dynperf.session.launching import in_containers, launch, versions_here
+from pytest_dynperf.session.launching import by_extension, in_containers, launch, versions_here
 from pytest_dynperf.session.redaction import redact_logs
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Deployments:
             self._say(f"attaching to {control.endpoint_url} as control")
             return attach(control_endpoint(control, settings), environment_name=settings.environment_name)
         self._say(f"starting the control: {control.words}")
-        own = "container" if in_containers(settings) else "process"
+        own = settings.launcher if in_containers(settings) or by_extension(settings) else "process"
         if control.launcher not in (None, own):
             msg = (
                 f"the baseline was started by the launcher {control.launcher}: with another one its control would not be what it was. "
@@ -234,14 +234,14 @@ class Deployments:
             )
             raise DeploymentError(msg)
         # In containers the image that the baseline ran is started again, and with it its versions.
-        asked = {} if in_containers(settings) else control.versions
+        asked = {} if in_containers(settings) or by_extension(settings) else control.versions
         missing = missing_versions(asked, versions_here(topology, settings, control.python)) if asked else None
         if missing is not None:
             raise DeploymentError(missing)
         return self._launched(self._control, topology, f"control-{topology.deployment_key}", python=control.python)
 
     def _launched(self, arm: _Arm, topology: Topology, name: str, *, python: Path | None = None) -> Deployment:
-        if topology.gpu_count:
+        if topology.gpu_count and not by_extension(self._settings):  # its GPUs need not be of this host
             with self._deadline.paused():
                 arm.gpus = lease_gpus(topology, self._settings, same_session_wait_s=OTHER_XDIST_WORKERS_S)
         self._count += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.environment import Environment
+from pytest_dynperf.session.extensions import added_facts
 from pytest_dynperf.session.redaction import without_secrets
 from pytest_dynperf.session.workload_file import workload_facts
 
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
 
 
 def environment_of(case: Case, deployment: Deployment, settings: Settings, deployments: Deployments) -> Environment:
-    """What is known of a deployment on which ``case`` is measured, without secrets."""
+    """What is known of a deployment on which ``case`` is measured, without secrets.
+
+    :raises UsageError: when an extension tells a fact that is told already.
+    """
     gpus = deployments.gpus_of(deployment)
     gpu_key, gpu_facts = ({}, {}) if gpus is None else (gpus.key(), gpus.provenance())
-    environment = Environment(
-        platform=case.platform,
+    key, provenance = added_facts(
+        settings.extensions,
+        case,
+        deployment.endpoint,
         key={**deployment.key, **gpu_key, **workload_facts(case), **({"fault": case.fault.words} if case.fault else {})},
         provenance={**deployment.provenance, **gpu_facts, **commit_facts(settings.rootdir), **_asked(case)},
+    )
+    environment = Environment(
+        platform=case.platform,
+        key=key,
+        provenance=provenance,
         may_be_baseline=not settings.attached or settings.environment_name is not None,
     )
     return without_secrets(environment, settings)

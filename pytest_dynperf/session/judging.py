@@ -10,6 +10,7 @@ from pytest_dynperf.baseline.pooled import pooled_prior
 from pytest_dynperf.baseline.proposal import binding_key
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.verdict.judge import invalid, judge
 from pytest_dynperf.verdict.suspect import suspicions
 from pytest_dynperf.verdict.terms import CATALOGUE_TERMS, Terms
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.environment import Environment
     from pytest_dynperf.measurement.measurement import Duet, Measurement
+    from pytest_dynperf.metrics.definition import Meaning
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.suspicion import Suspicion
     from pytest_dynperf.verdict.verdict import Verdict
@@ -66,13 +68,16 @@ def suspicions_of(judged: Judged, measured: Measured | None) -> tuple[Suspicion,
     )
 
 
-def terms_for(baselines: Path, environment: Environment | None, *, duet: bool, session_id: str) -> Terms:
+def terms_for(
+    baselines: Path, environment: Environment | None, *, duet: bool, session_id: str, meanings: Mapping[str, Meaning] = MEANINGS
+) -> Terms:
     """What cases of ``environment`` are judged on: the scatter of the platform's own history, where there is one, in place of the guesses
-    of the catalogue. The store is read once for a session and environment. ``duet``: a control can run.
+    of the catalogue. The store is read once for a session and environment. ``duet``: a control can run. ``meanings``: of every metric
+    that may be judged.
     """
     if environment is None:
-        return replace(CATALOGUE_TERMS, duet=duet)
-    return Terms(prior_sd=prior_of(baselines, environment.name, session_id), duet=duet)
+        return replace(CATALOGUE_TERMS, duet=duet, meanings=meanings)
+    return Terms(meanings=meanings, prior_sd=prior_of(baselines, environment.name, session_id), duet=duet)
 
 
 @lru_cache(maxsize=16)

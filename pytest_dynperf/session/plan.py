@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pytest_dynperf.baseline.ring import RING
 from pytest_dynperf.baseline.store import read
 from pytest_dynperf.errors import BaselineError
+from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.report.meaning import label
 from pytest_dynperf.report.wording import percent
+from pytest_dynperf.session.extensions import NONE, Extensions
 from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.terms import Terms
 
@@ -40,7 +42,7 @@ class Settings:
     :data:`~pytest_dynperf.session.control.LAYOUTS`. ``budget_s`` is the time for measuring beyond the first session of each case
     (``None``: as long as it takes), ``detect`` the change that ``--dynperf-plan`` is asked about, as a fraction. ``case_timeout_s`` is
     the longest time for one case (0: without end; ``None``: generous, by the plan). ``launcher`` is ``auto`` until the platform is known,
-    and so are the part of the product's name and the memory of the GPUs that it wants empty.
+    and so are the part of the product's name and the memory of the GPUs that it wants empty. ``extensions``: what plugins add.
     """
 
     session_id: str
@@ -72,6 +74,7 @@ class Settings:
     gpu_pattern: str = ""
     gpu_memory_gib: float = 0.0
     lease_wait_s: float = 0.0
+    extensions: Extensions = field(default=NONE, compare=False, repr=False)
 
     @property
     def attached(self) -> bool:
@@ -215,7 +218,8 @@ def _finds(case: Case, settings: Settings, *, run_s: float, start_s: float) -> l
     blocks = settings.control_layout == "blocks"
     pairs = affordable_pairs(settings.budget_s, run_s=run_s, start_s=start_s, blocks=blocks) if settings.control else 0
     known = prior_of(settings.baselines, documents[-1].environment_name, settings.session_id) if documents else {}
-    found = detectable(case, documents, Affordable(pairs=pairs, blocks=blocks), detect=settings.detect, terms=Terms(prior_sd=known))
+    terms = Terms(meanings={**MEANINGS, **settings.extensions.meanings}, prior_sd=known)
+    found = detectable(case, documents, Affordable(pairs=pairs, blocks=blocks), detect=settings.detect, terms=terms)
     if not found:
         return ["finds: no baseline tells what would be found"] if not documents else []
     sessions = _count(len(documents), "baseline session")

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("httpx", "numpy", "scipy", "jinja2", "docker", "pynvml", "tokenizers", "msgspec", "uvloop", "httptools", "psutil")
-ALLOWED = ("pytest_dynperf", "pytest_dynperf.errors", "pytest_dynperf.plugin")
+ALLOWED = ("pytest_dynperf", "pytest_dynperf.errors", "pytest_dynperf.hookspecs", "pytest_dynperf.plugin")
 
 CONFTEST = """
 import json, pathlib, sys

@@ -55,10 +55,26 @@ def test_parts_of_every_rate_that_has_a_value() -> None:
     assert all(type(number) is float for pair in summary.parts.values() for number in pair)
 
 
-def test_a_rate_without_its_parts_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_without_its_parts_would_be_noticed() -> None:
     broken = replace(CATALOGUE["request_error_rate.v1"], parts=lambda _recording, _facts: Absent("lost"))
-    monkeypatch.setattr("pytest_dynperf.measurement.run.CATALOGUE", {**CATALOGUE, broken.id: broken})
-    assert run().parts == {}
+    summary = summarise(GOOD, traffic=TRAFFIC, expectation=EXPECTATION, facts=RunFacts(gpu_count=None), metrics={broken.id: broken})
+    assert summary.parts == {}
+
+
+@pytest.mark.parametrize("computed", ["value", "samples"])
+def test_what_an_extension_fails_to_compute_is_absent_with_the_reason(computed: str) -> None:
+    def failing(*_given: object) -> float:
+        msg = "no such thing"
+        raise LookupError(msg)
+
+    ours = CATALOGUE["output_token_throughput.v1"]
+    added = replace(ours, **{"id": "added.v1", "value": None, computed: failing})  # type: ignore[arg-type]
+    summary = summarise(GOOD, traffic=TRAFFIC, expectation=EXPECTATION, facts=RunFacts(gpu_count=None), metrics={added.id: added})
+    assert not summary.values
+    assert {found.reason for found in summary.absent.values()} == {"added.v1 could not be computed: LookupError: no such thing"}
+    broken = replace(ours, **{"value": None, computed: failing})  # type: ignore[arg-type]
+    with pytest.raises(LookupError):
+        summarise(GOOD, traffic=TRAFFIC, expectation=EXPECTATION, facts=RunFacts(gpu_count=None), metrics={broken.id: broken})
 
 
 def test_goodput_counts_by_the_objectives_of_the_case() -> None:
