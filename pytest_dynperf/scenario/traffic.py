@@ -72,7 +72,7 @@ class Workload:
     word and in their order, over and over. ``mmlu``: each question of a set in the schema of ``cais/mmlu`` once, from the directory
     ``file``, or from the Hugging Face hub's cache without one, behind ``shots`` examples; ``fact-table``: 512 questions about facts that
     stand in their prompts, made by code. Of both, at most ``limit`` questions of each subject, and of ``subjects`` alone where some are
-    named.
+    named; with ``deal`` each run asks the next ``traffic.requests`` of them, and no question is asked by two runs.
     The multipliers and the bounds of length are those of Dynamo's trace synthesizer; they apply to traces.
     """
 
@@ -96,6 +96,7 @@ class Workload:
     shots: int = 5
     limit: int | None = None
     subjects: tuple[str, ...] = ()
+    deal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,8 @@ class Traffic:
             del facts[name]
         if self.workload.kind not in ITEM_KINDS:
             facts["workload"] = {name: value for name, value in facts["workload"].items() if name not in {"shots", "limit", "subjects"}}
+        if not self.workload.deal:
+            facts["workload"] = {name: value for name, value in facts["workload"].items() if name != "deal"}
         if self.temperature is None:
             del facts["temperature"]  # what was asked before there was this key is still the same
         if self.cache == "as-is":
@@ -260,6 +263,8 @@ def _workload_flaw(traffic: Traffic) -> str | None:
     workload = traffic.workload
     if workload.kind in ITEM_KINDS:
         return _items_flaw(traffic)
+    if workload.deal:
+        return f"traffic.workload.deal deals the questions of a set, and traffic.workload.kind = {workload.kind!r} has none: remove it"
     if workload.kind in {"trace", "images", "prompts"} and workload.file is None:
         return f"traffic.workload.file is missing: traffic.workload.kind = {workload.kind!r} reads one"
     if traffic.arrival.process == "trace" and workload.kind not in {"trace", "conversation"}:

@@ -56,7 +56,8 @@ def one_run(
     # No seed of the session in it: run 1 of tonight and run 1 of the baselines ask for the same amounts at the same times.
     shape_seed = stream_seed(0, case.suite, str(number))
     seed = stream_seed(conduct.settings.seed, case.point, prompts or name)
-    requests = partial(_requests, case, source or endpoint, conduct.settings, seed=seed, shape_seed=shape_seed)
+    part = (number - 1) % case.traffic.runs  # pairs with a control go on after the last run of a session
+    requests = partial(_requests, case, source or endpoint, conduct.settings, seed=seed, shape_seed=shape_seed, part=part)
     told = progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, ""))
     unready = _ready(case, conduct, deployment, requests, name=name, number=number, seed=shape_seed)
     before = _counters(deployment)
@@ -87,9 +88,9 @@ def one_run(
     return _summary(case, recording, (*unready, *injection.problems, *asleep), notes, gpu_count=endpoint.gpu_count)
 
 
-def _requests(case: Case, made_for: Endpoint, settings: Settings, *, seed: int, shape_seed: int) -> Iterator[Request]:
+def _requests(case: Case, made_for: Endpoint, settings: Settings, *, seed: int, shape_seed: int, part: int) -> Iterator[Request]:
     source = prompt_source(settings, made_for, case.traffic.workload, case.topology)
-    return requests_of(case.traffic, source, seed=seed, shape_seed=shape_seed, root=Path(case.directory))
+    return requests_of(case.traffic, source, seed=seed, shape_seed=shape_seed, root=Path(case.directory), part=part)
 
 
 def _ready(

@@ -141,6 +141,21 @@ def chosen(found: QuestionSet, *, subjects: Sequence[str] = (), limit: int | Non
     return replace(found, items=tuple(items))
 
 
+def dealt(found: QuestionSet, *, part: int, size: int) -> QuestionSet:
+    """The ``part``-th ``size`` items in the order of the set, ``part`` from 0.
+
+    :raises WorkloadError: where the set does not hold so many.
+    """
+    items = found.items[part * size : (part + 1) * size]
+    if len(items) < size:
+        msg = (
+            f"run {part + 1} is to ask {size} questions that no run before it has asked, and {len(items)} are left of {len(found.items)}: "
+            "ask for fewer in traffic.requests, or set traffic.workload.deal = false"
+        )
+        raise WorkloadError(msg)
+    return replace(found, items=items)
+
+
 def question_of(item: Item) -> str:
     """``QUESTION``, ``A. …`` to ``D. …`` and ``Answer:``, each on its line."""
     choices = "".join(f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, item.choices, strict=True))

@@ -9,7 +9,7 @@ from pytest_dynperf.scenario.traffic import ITEM_KINDS
 from pytest_dynperf.workload.conversation import conversation_requests
 from pytest_dynperf.workload.fixed_prompts import fixed_requests, read_prompts
 from pytest_dynperf.workload.media import image_requests, read_images
-from pytest_dynperf.workload.mmlu import QuestionSet, chosen, item_requests, local_set
+from pytest_dynperf.workload.mmlu import QuestionSet, chosen, dealt, item_requests, local_set
 from pytest_dynperf.workload.mmlu_files import read_set
 from pytest_dynperf.workload.prompt_lengths import Lengths
 from pytest_dynperf.workload.shared_prefix import shared_prefix_requests
@@ -35,19 +35,22 @@ def requests_of(
     root: Path,
     shape_seed: int | None = None,
     model_max_isl: int | None = None,
+    part: int = 0,
 ) -> Iterator[Request]:
     """The requests of ``traffic.workload``: endless, but for a trace, which ends. ``root``: what a relative ``file`` is relative to.
     ``shape_seed`` decides lengths and which prefix comes when, ``seed`` every word (and both, where the other is not given): with one shape
     seed, cases whose words differ ask for the same amount in the same order. ``model_max_isl``: the longest prompt that the model takes,
-    where that is known.
+    where that is known. ``part`` counts, from 0, the runs that are dealt the questions of one set.
 
     :raises WorkloadError: here where a file is of no use; else with the first request that cannot be made or is too long for the model.
     """
     shape = seed if shape_seed is None else shape_seed
-    return _within(_requests(traffic, source, seed=seed, shape_seed=shape, root=root, max_isl=model_max_isl), model_max_isl)
+    return _within(_requests(traffic, source, seed=seed, shape_seed=shape, root=root, max_isl=model_max_isl, part=part), model_max_isl)
 
 
-def _requests(traffic: Traffic, source: PromptSource, *, seed: int, shape_seed: int, root: Path, max_isl: int | None) -> Iterator[Request]:
+def _requests(
+    traffic: Traffic, source: PromptSource, *, seed: int, shape_seed: int, root: Path, max_isl: int | None, part: int
+) -> Iterator[Request]:
     workload = traffic.workload
     spread = {"isl_stddev": workload.isl_stddev, "osl_stddev": workload.osl_stddev}
     lengths = Lengths(isl=traffic.isl, osl=traffic.osl, max_isl=max_isl, **spread)
@@ -69,6 +72,8 @@ def _requests(traffic: Traffic, source: PromptSource, *, seed: int, shape_seed: 
         return requests
     if workload.kind in ITEM_KINDS:
         found = question_set(workload, root)
+        if workload.deal:
+            found = dealt(found, part=part, size=traffic.request_count)
         return item_requests(found, requests, source, warmup_count=traffic.warmup_count, shots=shots_of(workload), osl=traffic.osl)
     return image_requests(requests, read_images(_file(workload, root)), count=workload.image_count, seed=seed)
 

@@ -294,6 +294,7 @@ def test_a_closed_loop_and_an_open_one_ask_for_different_keys() -> None:
             "conversations run in a closed loop",
         ),
         ({"traffic.concurrency": 2, "traffic.workload.kind": "fact-table", "traffic.workload.file": "x"}, "made by code: remove it"),
+        ({"traffic.concurrency": 2, "traffic.workload.deal": True}, "traffic.workload.kind = 'synthetic' has none: remove it"),
         (
             {"traffic.arrival.process": "constant", "traffic.arrival.rate_per_s": 2.0, "traffic.workload.kind": "mmlu"},
             "is asked in a closed loop",
@@ -316,6 +317,7 @@ def test_what_was_asked_before_there_were_questions_is_still_the_same() -> None:
     plain = Traffic(isl=8, osl=4, concurrency=1)
     assert plain.workload_hash == replace(plain, keep_text=True).workload_hash == "22fc89c89fc8"
     questions = replace(plain, workload=Workload(kind="fact-table"))
-    asked = (questions.workload, replace(questions.workload, limit=3), replace(questions.workload, shots=0))
+    others = ({"limit": 3}, {"shots": 0}, {"deal": True})
+    asked = (questions.workload, *(replace(questions.workload, **other) for other in others))  # type: ignore[arg-type]
     hashes = {replace(questions, workload=workload).workload_hash for workload in asked}
-    assert len(hashes) == 3
+    assert len(hashes) == 4

@@ -11,7 +11,7 @@ import pytest
 from pytest_dynperf.errors import WorkloadError
 from pytest_dynperf.workload.fact_table import SEED as TABLE_SEED
 from pytest_dynperf.workload.fact_table import prompt, questions, table
-from pytest_dynperf.workload.mmlu import QuestionSet, chosen, item_requests, local_set, numbered, prompt_of
+from pytest_dynperf.workload.mmlu import QuestionSet, chosen, dealt, item_requests, local_set, numbered, prompt_of
 from pytest_dynperf.workload.request import Request
 
 if TYPE_CHECKING:
@@ -96,6 +96,15 @@ def test_subjects_and_limit_choose_and_keep_ids() -> None:
     found = a_set(*rows("b", 3), *rows("a", 3))
     assert [item.id for item in chosen(found, subjects=("b",), limit=2, where="x").items] == ["b/0", "b/1"]
     assert [item.id for item in chosen(found, limit=1, where="x").items] == ["b/0", "a/0"]
+
+
+def test_runs_that_are_dealt_a_set_ask_no_question_twice() -> None:
+    found = local_set()
+    parts = [dealt(found, part=part, size=170).items for part in range(3)]
+    assert [len(part) for part in parts] == [170] * 3
+    assert tuple(item for part in parts for item in part) == found.items[:510]
+    with pytest.raises(WorkloadError, match=r"run 4 is to ask 170 questions .* 2 are left of 512"):
+        dealt(found, part=3, size=170)
 
 
 def test_an_empty_set_and_an_unknown_subject_are_refused() -> None:

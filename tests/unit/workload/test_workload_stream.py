@@ -120,6 +120,13 @@ def test_questions_are_chosen_by_subject_and_limit_and_are_the_same_whatever_the
     assert one[:2] != other[:2], "the warm-up is of random words"
 
 
+def test_each_run_is_dealt_other_questions(source: PromptSource, tmp_path: Path) -> None:
+    workload = Workload(kind="fact-table", subjects=("block-2",), limit=6, deal=True)
+    traffic = Traffic(isl=64, osl=8, concurrency=1, workload=workload, requests=3, warmup_requests=0, ignore_eos=False, temperature=0.0)
+    runs = [[request.item for request in requests_of(traffic, source, seed=1, root=tmp_path, part=part)] for part in range(2)]
+    assert runs == [[f"block-2/{place}" for place in range(3)], [f"block-2/{place}" for place in range(3, 6)]]
+
+
 @pytest.mark.parametrize(
     "workload",
     [
