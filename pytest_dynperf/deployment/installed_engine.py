@@ -179,7 +179,7 @@ def _require(topology: Topology, python: Path, versions: Mapping[str, str]) -> N
 
 
 def _model(name: str, installed: Installed) -> Path:
-    """``dynperf/tiny``, or ``dynperf/tiny-noise-2``, which drafts for it and is right less often."""
+    """``dynperf/tiny``, or ``dynperf/tiny-noise-5``, which drafts for it and is right less often."""
     if not name.startswith(OWN_MODELS):
         return local_model(name, os.environ)
     known = {TINY: 0} | {f"{TINY}-noise-{noise}": noise for noise in NOISES}

@@ -8,7 +8,7 @@ from pytest_dynperf.errors import InstallationError
 from pytest_dynperf.installation.environment import build, check_machine, finish, free_bytes, log_path
 from pytest_dynperf.installation.found import engines_directory, environment_directory, found_recipe, read_marker
 from pytest_dynperf.installation.inventory import lock_path
-from pytest_dynperf.installation.model_place import made_model, tiny_model_directory
+from pytest_dynperf.installation.model_place import made_model, tiny_model_directory, unmade
 from pytest_dynperf.installation.recipe import GB
 from pytest_dynperf.installation.repair import EXPLAINED
 from pytest_dynperf.installation.tiny_model import make_tiny_model
@@ -40,8 +40,7 @@ def install(recipe: Recipe, cache_directory: Path, python: Path, account: Accoun
 
 def complete(recipe: Recipe, cache_directory: Path) -> bool:
     """Whether nothing is left to do."""
-    model = recipe.model is None or made_model(tiny_model_directory(cache_directory)) is not None
-    return model and read_marker(environment_directory(recipe, cache_directory)) is not None
+    return (recipe.model is None or not unmade(cache_directory)) and read_marker(environment_directory(recipe, cache_directory)) is not None
 
 
 def _install(recipe: Recipe, cache_directory: Path, python: Path, account: Account, keep: tuple[int, ...]) -> None:

@@ -1,8 +1,9 @@
 """Trains the tiny model, checks it, adds noise for drafts. Runs in the engine's environment (torch, transformers, tokenizers), one thread.
 
-``python … --work DIR``: everything is written below DIR: ``checkpoint.pt`` while it learns, ``finished/`` with ``model``, ``noise-2``,
-``noise-10`` and ``result.json`` at the end. Called again, it goes on from the checkpoint, and the weights come out the same: batches follow
-from the number of the step, and the end of the training from steps too. Exit code 3: it did not learn, or does not need its prompt.
+``python … --work DIR``: everything is written below DIR: ``checkpoint.pt`` while it learns, ``finished/`` with ``model``, a directory for
+each draft (``noise-10``) and ``result.json`` at the end. Called again, it goes on from the checkpoint, and the weights come out the same:
+batches follow from the number of the step, and the end of the training from steps too. ``--drafts-of MODEL`` makes the drafts alone, of a
+model that is there. Exit code 3: it did not learn, or does not need its prompt.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 import transformers
 
 from pytest_dynperf.installation import tiny_model_sequences as sequences
-from pytest_dynperf.installation.model_place import NOISES, VERSION
+from pytest_dynperf.installation.model_place import MARKER, NOISES, VERSION
 from pytest_dynperf.installation.tiny_model_network import MARKED, add_noise, answers_right, batch_of, loss_of, make_network
 from pytest_dynperf.installation.tiny_model_vocabulary import make_tokenizer, write_vocabulary
 from pytest_dynperf.workload import fact_table
@@ -204,8 +205,7 @@ def finish(work: Path, network: LlamaForCausalLM, writer: sequences.Writer, toke
     model.mkdir(parents=True, exist_ok=True)
     network.save_pretrained(model)
     write_vocabulary(tokenizer, model)  # type: ignore[arg-type]
-    for noise in NOISES:
-        noisy(model, noise / 100, model.with_name(f"noise-{noise}"))
+    _drafts(model, work / "finished")
     return {
         "version": VERSION,
         "steps": progress.step,
@@ -215,17 +215,38 @@ def finish(work: Path, network: LlamaForCausalLM, writer: sequences.Writer, toke
     }
 
 
+def _drafts(model: Path, finished: Path) -> None:
+    for noise in NOISES:
+        noisy(model, noise / 100, finished / f"noise-{noise}")
+
+
+def drafts_of(model: Path, finished: Path) -> dict[str, object]:
+    """Write the drafts of the model in ``model``, and return what is to be remembered of them: what is of the model."""
+    finished.mkdir(parents=True, exist_ok=True)
+    _drafts(model, finished)
+    known = json.loads((model / MARKER).read_text(encoding="utf-8"))
+    return {name: value for name, value in known.items() if name not in {"schema", "noise_percent", "made"}}
+
+
+def _remember(work: Path, result: dict[str, object]) -> None:
+    (work / "finished" / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str]) -> int:
     """See the module. ``--steps`` stops early, for a test."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--drafts-of", type=Path)
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # we read nothing that we have not written
     transformers.utils.logging.disable_progress_bar()
     given.work.mkdir(parents=True, exist_ok=True)
+    if given.drafts_of is not None:
+        _remember(given.work, drafts_of(given.drafts_of, given.work / "finished"))
+        return 0
     tokenizer = make_tokenizer()
     writer = sequences.Writer(lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids))
     marked = {token: tokenizer.encode(token, add_special_tokens=False).ids[0] for token in MARKED}
@@ -233,8 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         progress = train(given.work, network, writer, steps=given.steps)
         if given.steps is None or progress.step == progress.end:
-            result = finish(given.work, network, writer, tokenizer, progress)
-            (given.work / "finished" / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            _remember(given.work, finish(given.work, network, writer, tokenizer, progress))
     except ArithmeticError as error:
         print(f"the model is no good: {error}", flush=True)  # noqa: T201
         return FAILED

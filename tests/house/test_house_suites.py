@@ -133,5 +133,26 @@ def test_the_traces_are_those_that_the_code_beside_them_makes(tmp_path: Path) ->
         assert len(read_trace(path, block_size=made["BLOCK_SIZE"])) == made["REQUESTS"]
 
 
+def test_the_recitations_are_those_that_the_code_beside_them_makes() -> None:
+    directory = SUITES["speculative_decoding"].parent
+    made = runpy.run_path(str(directory / "make_recitations.py"))["recitations"]()
+    assert made == (directory / "recitations.jsonl").read_text(encoding="utf-8")
+    assert len(set(made.splitlines())) == 24
+
+
+@pytest.mark.parametrize(
+    ("accepted", "wrong"),
+    [
+        ({"draft-model": 0.99, "draft-noise-5": 0.8, "draft-noise-10": 0.1}, None),
+        ({"draft-model": 0.99, "draft-noise-10": 0.1}, None),
+        ({"draft-model": 0.51, "draft-noise-5": 0.51, "draft-noise-10": 0.2}, "draft-noise-5"),
+        ({"draft-noise-5": 0.2, "draft-noise-10": 0.51}, "draft-noise-10"),
+    ],
+)
+def test_drafts_that_are_not_accepted_less_with_more_noise_are_found(accepted: dict[str, float], wrong: str | None) -> None:
+    said = runpy.run_path(str(SUITES["speculative_decoding"].parent / "conftest.py"))["disorder"](accepted)
+    assert (said or "").partition(" ")[0] == (wrong or "")
+
+
 def test_the_pictures_are_pictures() -> None:
     assert len(read_images(SUITES["multimodal"].parent / "pictures")) == 8

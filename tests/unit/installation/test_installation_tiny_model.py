@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.installation.model_place import MARKER, NOISES, SCHEMA, made_model, noisy_model, tiny_model_directory
-from pytest_dynperf.installation.tiny_model import _put, model_directories
+from pytest_dynperf.installation.logged_process import Account
+from pytest_dynperf.installation.model_place import MARKER, NOISES, SCHEMA, made_model, noisy_model, tiny_model_directory, unmade
+from pytest_dynperf.installation.tiny_model import _put, make_tiny_model, model_directories
 from pytest_dynperf.installation.tiny_model_sequences import (
     FIRST_SEED,
     NONE,
@@ -116,17 +117,48 @@ def test_a_model_counts_when_weights_and_marker_are_there(tmp_path: Path) -> Non
     places[0].mkdir()
     (places[0] / "old").touch()
     assert [made_model(place) for place in places] == [None] * 3
-    _put(finished, places, {"steps": 7})
+    assert unmade(tmp_path) == (*NOISES, 0)
+    _put(finished, tmp_path, {"steps": 7})
+    assert unmade(tmp_path) == ()
     model = tiny_model_directory(tmp_path)
     assert made_model(model) == {"schema": SCHEMA, "noise_percent": 0, "made": (made_model(model) or {})["made"], "steps": 7}
-    assert (noisy_model(model, 2) / "model.safetensors").read_text(encoding="utf-8") == "noise-2"
-    assert not (noisy_model(model, 2) / "old").exists()
+    assert (noisy_model(model, 5) / "model.safetensors").read_text(encoding="utf-8") == "noise-5"
+    assert not (noisy_model(model, 5) / "old").exists()
     assert noisy_model(model, 0) == model
-    assert model_directories(tmp_path) == [model, noisy_model(model, 2), noisy_model(model, 10)]
+    assert model_directories(tmp_path) == [model, noisy_model(model, 10), noisy_model(model, 5)]
+    earlier = noisy_model(model, 2)
+    earlier.mkdir()
+    assert set(model_directories(tmp_path)) == {model, earlier, noisy_model(model, 5), noisy_model(model, 10)}
     (model / "model.safetensors").unlink()
     assert made_model(model) is None
-    (noisy_model(model, 2) / MARKER).write_text("{", encoding="utf-8")
-    assert made_model(noisy_model(model, 2)) is None
+    (noisy_model(model, 5) / MARKER).write_text("{", encoding="utf-8")
+    assert made_model(noisy_model(model, 5)) is None
+    assert unmade(tmp_path) == (5, 0)
+
+
+def test_a_draft_that_is_lacking_is_made_of_the_model_that_is_there(tmp_path: Path) -> None:
+    """A stand-in for the program that adds the noise: the model keeps its weights, and nothing is trained."""
+    for noise in (0, NOISES[1]):
+        place = tiny_model_directory(tmp_path, noise)
+        place.mkdir()
+        (place / "model.safetensors").write_text("kept", encoding="utf-8")
+        (place / MARKER).write_text(json.dumps({"schema": SCHEMA, "noise_percent": noise, "steps": 7}), encoding="utf-8")
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'while [ "$1" != --work ]; do shift; done\n'
+        f'test "$3 $4" = "--drafts-of {tiny_model_directory(tmp_path)}" || exit 9\n'
+        f'mkdir -p "$2/finished/noise-{NOISES[0]}" && cd "$2/finished" && echo made > noise-{NOISES[0]}/model.safetensors\n'
+        "echo '{\"steps\": 7}' > result.json\n",
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    said: list[str] = []
+    make_tiny_model(python, tmp_path, Account(said.append))
+    assert unmade(tmp_path) == ()
+    assert (tiny_model_directory(tmp_path) / "model.safetensors").read_text(encoding="utf-8") == "kept"
+    assert (made_model(tiny_model_directory(tmp_path, NOISES[0])) or {})["steps"] == 7
+    assert not any("training" in line for line in said)
 
 
 def test_a_program_of_ours_runs_where_this_package_is_not(tmp_path: Path) -> None:
