@@ -57,7 +57,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def test_a_night_leaves_a_report_a_summary_and_a_proposal_which_becomes_a_pull_request(checkout: Path, tmp_path: Path) -> None:
+def night(checkout: Path, tmp_path: Path, gpu: str) -> Runner:
+    """The job that measures, as on a runner that is labelled ``gpu``."""
+
     def install() -> None:
         """The environment of the tests has what the step would install."""
         (checkout / ".venv").symlink_to(sys.prefix)
@@ -67,9 +69,9 @@ def test_a_night_leaves_a_report_a_summary_and_a_proposal_which_becomes_a_pull_r
         workspace=checkout,
         temporary=tmp_path / "runner",
         values={
-            "matrix.gpu": "mocker",
+            "matrix.gpu": gpu,
             "needs.choose.outputs.suites": "suites/concurrency_sweep",
-            "needs.choose.outputs.overrides": " ".join(f"--dynperf-set=expect.{bound}" for bound in LAX.split()),
+            "needs.choose.outputs.overrides": " ".join(f"--dynperf-set=expect.{bound}" for bound in LAX.split()) if gpu == "mocker" else "",
             "inputs.launcher || 'auto'": "auto",
             "vars.DYNPERF_MODELS || '/srv/models/huggingface'": str(tmp_path / "models"),
             "inputs.update_baselines": True,
@@ -79,12 +81,19 @@ def test_a_night_leaves_a_report_a_summary_and_a_proposal_which_becomes_a_pull_r
         environment=GITHUB | {"CONCURRENCIES": "2", "DYNPERF_LEASE_DIRECTORY": str(tmp_path / "leases")},
         instead={"install": install},
     )
-    steps = runner.run(JOBS["measure"])
-    assert [(step.name, step.code) for step in steps if step.code] == [], "\n".join(step.output for step in steps)
+    runner.run(JOBS["measure"])
+    return runner
+
+
+def test_a_night_leaves_a_report_a_summary_and_a_proposal_which_becomes_a_pull_request(checkout: Path, tmp_path: Path) -> None:
+    runner = night(checkout, tmp_path, "mocker")
+    assert [(step.name, step.code) for step in runner.done if step.code] == [], "\n".join(step.output for step in runner.done)
     assert "GPU-hours" in runner.summary
     assert "concurrency_sweep" in runner.summary
     assert max(runner.summaries) < MAXIMUM_SUMMARY_BYTES
-    annotations = [line for step in steps for line in step.output.splitlines() if line.startswith(("::error", "::warning", "::notice"))]
+    annotations = [
+        line for step in runner.done for line in step.output.splitlines() if line.startswith(("::error", "::warning", "::notice"))
+    ]
     assert len(annotations) <= 9
 
     report = tmp_path / "runner/artifacts/report-mocker-1"
@@ -100,6 +109,19 @@ def test_a_night_leaves_a_report_a_summary_and_a_proposal_which_becomes_a_pull_r
     (branch,) = git(tmp_path / "origin.git", "branch", "--list", "baselines/*").split()
     added = git(tmp_path / "origin.git", "diff", "--name-status", "main", branch).split()
     assert added == ["A", f"baselines/{document.relative_to(tmp_path / 'runner/artifacts/proposal-mocker-1/baselines')}"]
+
+
+def test_where_the_machine_is_not_ready_nothing_is_measured_and_the_summary_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
+    runner = night(checkout, tmp_path, "h100")
+    assert [step.name for step in runner.done if step.code] == ["Is this machine ready?"]
+    assert "h100 is not ready" in runner.summary
+    doctor = json.loads((tmp_path / "runner/artifacts/report-h100-1/doctor.json").read_text(encoding="utf-8"))
+    (platform,) = (platform for platform in doctor["platforms"] if platform["name"] == "h100")
+    assert "model.weights" in {finding["id"] for finding in platform["findings"] if finding["severity"] == "missing"}
+    names = [step.name for step in runner.done]
+    assert "Measure and judge" not in names
+    assert names.count("Sweep up after this session") == 1
+    assert not (tmp_path / "runner/artifacts/proposal-h100-1").exists()
 
 
 def propose(tmp_path: Path, artifact: Path) -> Runner:
