@@ -97,6 +97,13 @@ def test_a_measurement_is_not_cancelled_by_the_next() -> None:
     assert WORKFLOWS["nightly.yml"]["jobs"]["measure"]["concurrency"] == {"group": "gpu-${{ matrix.gpu }}", "cancel-in-progress": False}
 
 
+def test_a_cancelled_measurement_is_told_so() -> None:
+    """A runner signals the process of the step alone, so that has to be pytest."""
+    (step,) = (step for step in WORKFLOWS["nightly.yml"]["jobs"]["measure"]["steps"] if "nightly/measure" in step.get("run", ""))
+    assert step["run"] == "exec bash .github/nightly/measure"
+    assert (GITHUB / "nightly/measure").read_text(encoding="utf-8").splitlines()[-1].startswith("exec .venv/bin/python -m pytest ")
+
+
 def test_a_report_is_kept_whatever_happened() -> None:
     steps = WORKFLOWS["nightly.yml"]["jobs"]["measure"]["steps"]
     conditions = {step.get("name"): step.get("if") for step in steps}
