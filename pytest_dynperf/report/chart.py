@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -41,7 +42,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """``x_doubling`` draws x by powers of two and names the values that occur."""
+    """``x_doubling`` draws x by powers of two and names the values that occur; without ``x_from_zero`` it begins at the least one.
+    ``frontier``: places that no other is above and to the right of, from left to right, drawn as steps.
+    """
 
     title: str
     description: str
@@ -49,6 +52,8 @@ class Chart:
     y_label: str
     series: tuple[Series, ...]
     x_doubling: bool = False
+    x_from_zero: bool = True
+    frontier: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,10 @@ def draw(chart: Chart, *, anchor: str) -> Markup:
     ticks_y = nice_ticks(top)
     x = _Scale(min(xs) if chart.x_doubling else 0.0, max(xs), _LEFT, _WIDTH - _RIGHT, chart.x_doubling)
     if not chart.x_doubling:
-        x = _Scale(0.0, nice_ticks(max(xs))[-1], _LEFT, _WIDTH - _RIGHT, doubling=False)
+        ends = (0.0, nice_ticks(max(xs))[-1]) if chart.x_from_zero else _roomy(min(xs), max(xs))
+        x = _Scale(*ends, _LEFT, _WIDTH - _RIGHT, doubling=False)
     y = _Scale(0.0, ticks_y[-1], _HEIGHT - _BOTTOM, _TOP, doubling=False)
-    named_x = _thinned(sorted(set(xs))) if chart.x_doubling else nice_ticks(max(xs))
+    named_x = [(value, _tick_text(value)) for value in _thinned(sorted(set(xs)))] if chart.x_doubling else axis_ticks(x.low, x.high)
     return Markup("").join(
         [
             Markup(
@@ -88,13 +94,14 @@ def draw(chart: Chart, *, anchor: str) -> Markup:
                 '<title id="{2}-t">{3}</title><desc id="{2}-d">{4}</desc>'
             ).format(_WIDTH, _HEIGHT, anchor, chart.title, chart.description),
             *(_tick_y(y(tick), _tick_text(tick)) for tick in ticks_y),
-            *(_tick_x(x(tick), _tick_text(tick)) for tick in named_x),
+            *(_tick_x(x(tick), text) for tick, text in named_x),
             Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(
                 (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, chart.x_label
             ),
             Markup('<text class="axis" transform="translate(13 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>').format(
                 (_TOP + _HEIGHT - _BOTTOM) / 2, chart.y_label
             ),
+            _steps([(x(px), y(py)) for px, py in chart.frontier]),
             *(_series(series, x, y) for series in chart.series),
             Markup("</svg>"),
         ]
@@ -109,6 +116,19 @@ def nice_ticks(top: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
     return [step * index for index in range(math.ceil(top / step - 1e-9) + 1)]
+
+
+def axis_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round places from ``low`` to ``high``, with as many decimals as tell them apart."""
+    step = nice_ticks(high - low)[1]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) + (1 if f"{step:e}".startswith("2.5") and step < 10 else 0)
+    first = math.ceil(low / step - 1e-9)
+    return [(index * step, f"{index * step:,.{decimals}f}") for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _roomy(low: float, high: float) -> tuple[float, float]:
+    room = max((high - low) * 0.04, abs(high) * 1e-3, 1e-9)
+    return low - room, high + room
 
 
 def _tick_text(value: float) -> str:
@@ -128,6 +148,16 @@ def _tick_y(at: float, text: str) -> Markup:
 
 def _tick_x(at: float, text: str) -> Markup:
     return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(at, _HEIGHT - _BOTTOM + 17, text)
+
+
+def _steps(places: Sequence[Point]) -> Markup:
+    """To the right as high as a place is, then down to the next; a single place has none."""
+    if len(places) < 2:
+        return Markup("")
+    corners = [places[0]]
+    for before, after in pairwise(places):
+        corners += [(after[0], before[1]), after]
+    return Markup('<polyline class="frontier" points="{}"/>').format(" ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in corners))
 
 
 def _series(series: Series, x: _Scale, y: _Scale) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report.chart import Chart, Series
@@ -115,8 +116,26 @@ def _frontier(suite: str, groups: dict[str, list[CaseResult]]) -> Chart:
         series.append(Series(label=group, style=style, points=tuple(points), notes=tuple(notes)))
     return Chart(
         title=f"throughput against speed for one user, {suite}",
-        description=f"Marks are single runs, named by concurrency; up and to the right is better; {len(groups)} series.",
+        description="Marks are single runs, named by concurrency; up and to the right is better; the grey steps are the frontier: no other "
+        f"case gives more throughput at that speed; {len(groups)} series.",
         x_label=f"speed for one user (p50), {unit_shown(unit_of(PER_USER.metric, {}))}",
         y_label=f"throughput, {unit_shown(unit)}",
         series=tuple(series),
+        frontier=_undominated([_middle(result, cell) for results in groups.values() for result in results]),
     )
+
+
+def _middle(result: CaseResult, cell: Cell) -> tuple[float, float] | None:
+    """Medians over the runs of a case."""
+    runs = result.measurement.runs if result.measurement else ()
+    here = [(run.values[PER_USER], run.values[cell]) for run in runs if cell in run.values and PER_USER in run.values]
+    return (median(x for x, _ in here), median(y for _, y in here)) if here else None
+
+
+def _undominated(places: Sequence[Point | None]) -> tuple[Point, ...]:
+    """Those with none above and to the right, from left to right."""
+    kept: list[Point] = []
+    for place in sorted((place for place in places if place is not None), reverse=True):
+        if not kept or place[1] > kept[-1][1]:
+            kept.append(place)
+    return tuple(reversed(kept))

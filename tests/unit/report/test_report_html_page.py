@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.report.session_report import SessionReport
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
-VOID = {"meta", "br", "link", "img"}
+VOID = {"meta", "br", "link", "img", "input"}
 
 
 class Outline(HTMLParser):
@@ -61,6 +61,10 @@ def without_links(report: SessionReport) -> SessionReport:
 def _unlinked(verdict: Verdict) -> Verdict:
     expired = tuple(replace(waiver, link="TRACKER-41") for waiver in verdict.expired)
     return replace(verdict, waiver=verdict.waiver and replace(verdict.waiver, link="TRACKER-41"), expired=expired)
+
+
+def scripts_that_run(outline: Outline) -> int:
+    return sum(tag == "script" and "type" not in attributes for tag, attributes in outline.tags)
 
 
 REPORTS = [
@@ -113,22 +117,24 @@ def test_the_policy_names_the_hashes_of_what_the_page_holds() -> None:
 
 def test_the_verdict_comes_before_everything_else() -> None:
     text = " ".join(Outline(render(a_regressed_sweep())).text.split())
+    text = text.replace("CasesOver concurrency: concurrency_sweepEnvironmentCase by case", "")  # the links to the sections
+    assert text.startswith("1 of 4 cases regressed: agg-isl256-osl32-c4")
     order = [
-        "1 of 4 cases regressed: agg-isl256-osl32-c4",
         "simulated timing, real frontend and router",
+        "1 regressed",
+        "Differs from the baseline: dynamo.version 1.4.1 → 1.4.2",
         "5.84 ms → 6.53 ms",
         "Confirmed by a fresh session",
         "dynamo.version: 1.4.1 → 1.4.2",
         "--dynperf-seed=7",
         "--accept-regression",
-        "1 regressed",
         "Worst first",
         "14 metrics",
         "Over concurrency",
         "Environment",
         "Case by case",
     ]
-    places = [text.index(part, 100 if part == "1 regressed" else 0) for part in order]
+    places = [text.index(part, 100) for part in order]
     assert places == sorted(places)
 
 
@@ -139,15 +145,15 @@ def test_real_timing_has_no_badge() -> None:
 def test_the_table_has_the_worst_first_and_unchanged_folded() -> None:
     page = render(every_outcome())
     table = page[page.index('<table class="judged">') :]
-    shown, folded = table.split('<details class="fold">', 1)
-    kinds = list(dict.fromkeys(re.findall(r'<tr data-outcome="([a-z-]+)"', shown)))
+    shown, folded = table.split('<details class="fold rows">', 1)
+    kinds = list(dict.fromkeys(re.findall(r'<tr id="[^"]*" [^>]*data-outcome="([a-z-]+)"', shown)))
     assert kinds == ["regressed", "invalid", "no-baseline", "incomparable", "inconclusive", "improved"]
     assert "= unchanged" in folded
 
 
 def test_few_unchanged_rows_are_open_when_there_is_nothing_else() -> None:
-    assert '<details class="fold" open>' in render(a_report(a_result(1), a_result(4)))
-    assert '<details class="fold" open>' not in render(a_report(*(a_result(n) for n in range(1, 20))))
+    assert '<details class="fold rows" open>' in render(a_report(a_result(1), a_result(4)))
+    assert '<details class="fold rows" open>' not in render(a_report(*(a_result(n) for n in range(1, 20))))
 
 
 def test_columns_of_a_comparison_are_left_out_where_nothing_was_compared() -> None:
@@ -205,7 +211,7 @@ def test_text_from_outside_is_shown_and_not_run() -> None:
     page = render(report)
     page.encode()
     outline = Outline(page)
-    assert [tag for tag, _ in outline.tags].count("script") == 1
+    assert scripts_that_run(outline) == 1
     assert "img" not in [tag for tag, _ in outline.tags]
     assert HOSTILE in outline.text
     hrefs = [attributes["href"] for _, attributes in outline.tags if attributes.get("href")]
@@ -241,7 +247,7 @@ def test_absent_metrics_say_why() -> None:
     assert "– (p99 needs 1000 values, found 30)" in Outline(render(a_report(a_result()))).text
 
 
-def test_a_window_of_1000_px_drops_the_drawing_and_keeps_the_runs() -> None:
+def test_a_window_of_1000_px_drops_the_drawing_and_nothing_else() -> None:
     page = render(a_regressed_sweep())
     narrow = re.search(r"@media \(max-width: (\d+)px\) \{\n  \.judged \.drawing, \.judged \.drawn \{ display: none; \}\n(.*)\n\}", page)
     assert narrow is not None
@@ -252,8 +258,7 @@ def test_a_window_of_1000_px_drops_the_drawing_and_keeps_the_runs() -> None:
     for table in tables:
         widths = [re.findall(r'<t[hd][^>]*class="([^"]*)"', row) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
         assert all("drawing" in row for row in widths), "the drawing of each row can be dropped, and its heading with it"
-        assert table.count("<svg") == len(widths), "no drawing stands elsewhere"
-        assert table.count('<td class="values">') == len(widths) - 1
+        assert all("history" in row for row in widths)
     assert page.count('<table class="cells">') == sum(bool(result.verdict.cells) for result in a_regressed_sweep().results)
 
 
@@ -382,7 +387,7 @@ def test_texts_of_waivers_controls_and_suspicions_are_shown_and_not_run() -> Non
     result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
     report = a_report(result)
     outline = Outline(render(report))
-    assert [tag for tag, _ in outline.tags].count("script") == 1
+    assert scripts_that_run(outline) == 1
     assert "img" not in [tag for tag, _ in outline.tags]
     assert outline.text.count(HOSTILE) > 8
     assert "javascript:alert(3)" in outline.text
