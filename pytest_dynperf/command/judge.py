@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--fail-on-suspect", action="store_true", help="a case fails that looks worse by more than its tolerance and was not decided"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write verdicts and differences as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write session.json and report.html with the new verdicts")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write session.json, report.html and its other pages with the new verdicts")
     parser.add_argument("-v", "--verbose", action="store_true", help="list every case and every metric")
     parser.set_defaults(run=run_judge)
 
@@ -69,6 +67,7 @@ def run_judge(arguments: argparse.Namespace) -> int:
     :raises UsageError: for files and options that a person can correct.
     """
     from pytest_dynperf.session.closing import red
+    from pytest_dynperf.session.pages import write_copy
     from pytest_dynperf.session.rejudged import rejudge
     from pytest_dynperf.session.session_files import read_sessions
 
@@ -84,7 +83,7 @@ def run_judge(arguments: argparse.Namespace) -> int:
         _write_json(arguments.json, judged)
     for one in judged if arguments.out is not None else ():
         home = arguments.out / f"{one.report.stamp}-{one.report.session_id}" if several else arguments.out
-        sys.stdout.write(f"judged again: {_write_report(one, home)}\n")
+        sys.stdout.write(f"judged again: {write_copy(one.report, one.file.parent, home)}\n")
     if arguments.check:
         differing = sum(bool(one.differences) for one in judged)
         sys.stdout.write(f"\n{_checked(differing, len(judged))}\n")
@@ -174,20 +173,3 @@ def _write_json(file: Path, judged: Sequence[Rejudged]) -> None:
         ],
     }
     write_atomically(file, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write_report(one: Rejudged, home: Path) -> Path:
-    """The page's path. Records and logs stay where they are: their paths are made relative to the new place."""
-    from pytest_dynperf.report.html_page import render
-    from pytest_dynperf.report.json_file import encode_session, to_text
-    from pytest_dynperf.run_directory import RunDirectory, write_atomically
-
-    def moved(paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(os.path.relpath(one.file.parent / path, home) for path in paths)
-
-    run = RunDirectory(home)
-    results = tuple(replace(result, records=moved(result.records), logs=moved(result.logs)) for result in one.report.results)
-    report = replace(one.report, results=results, run_directory=str(home))
-    write_atomically(run.session_json, to_text(encode_session(report)))
-    write_atomically(run.report_html, render(report))
-    return run.report_html

@@ -7,14 +7,28 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.command import baselines, compare, doctor, engines, foreign, history, judge, load, workload
+from pytest_dynperf.command import (
+    baselines,
+    compare,
+    doctor,
+    engines,
+    foreign,
+    history,
+    judge,
+    load,
+    report,
+    reports,
+    schema,
+    show,
+    workload,
+)
 from pytest_dynperf.command.exit_code import BROKEN_PIPE, INTERRUPTED, USAGE
 from pytest_dynperf.errors import DynperfError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (load, judge, compare, history, baselines, foreign, workload, engines, doctor)
+_COMMANDS = (show, report, reports, judge, compare, history, baselines, load, workload, foreign, engines, doctor, schema)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

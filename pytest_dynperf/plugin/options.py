@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dynperf.session.plan import Settings
+    from pytest_dynperf.session.stored_sessions import Retention
 
 
 LATEST = "latest"
@@ -88,6 +89,16 @@ _OPTIONS = (
         name="case-timeout",
         metavar="SECONDS",
         help="longest time for one case, deployment and pairs included; 0: no end (default: ten times what the plan expects, and 10 min)",
+    ),
+    _Option(
+        name="step-summary",
+        metavar="FILE",
+        help="append the result as Markdown to FILE (default: to that of GITHUB_STEP_SUMMARY, where there is one)",
+    ),
+    _Option(name="github", metavar="WHEN", help="auto (default: where GitHub Actions runs this, annotations and a step summary) or off"),
+    _Option(name="keep-sessions", metavar="N", help="after the session, remove older ones than the N newest; by default all are kept"),
+    _Option(
+        name="keep-days", metavar="DAYS", help="after the session, remove those that began before; with both, what either keeps is kept"
     ),
     _Option(name="strict", flag=True, help="a case without a baseline fails"),
     _Option(
@@ -248,6 +259,38 @@ def _headers(config: pytest.Config) -> tuple[tuple[str, str], ...]:
             raise pytest.UsageError(msg)
         headers.append((name.strip(), value.strip()))
     return tuple(headers)
+
+
+def github_wanted(config: pytest.Config) -> bool:
+    """Whether GitHub Actions is told of the result, where it runs this.
+
+    :raises pytest.UsageError: for another word.
+    """
+    text = _text(config, "github") or "auto"
+    if text not in {"auto", "off"}:
+        msg = f"--dynperf-github: {text!r} is neither auto nor off"
+        raise pytest.UsageError(msg)
+    return text == "auto"
+
+
+def step_summary(config: pytest.Config) -> Path | None:
+    """The file of ``--dynperf-step-summary``, relative to where pytest was called; of its ini twin, to the root directory."""
+    text = _text(config, "step_summary")
+    return None if text is None else _directory(config, "step_summary")
+
+
+def retention(config: pytest.Config) -> Retention:
+    """What ``--dynperf-keep-sessions`` and ``--dynperf-keep-days`` keep.
+
+    :raises pytest.UsageError: for what is no number, and for 0 sessions.
+    """
+    from pytest_dynperf.session.stored_sessions import Retention
+
+    sessions = _number(config, "keep_sessions", int)
+    if sessions is not None and sessions < 1:
+        msg = "--dynperf-keep-sessions: at least 1, which is the session itself"
+        raise pytest.UsageError(msg)
+    return Retention(sessions=None if sessions is None else int(sessions), days=_number(config, "keep_days", float, "days"))
 
 
 def session_identity(config: pytest.Config) -> dict[str, str]:

@@ -25,6 +25,10 @@ FRAGMENT = "dynperf"
 """Name of the user property that carries a case's result: it rides on the test report to the controller and into JUnit XML."""
 
 
+OUTCOME = "dynperf_outcome"
+"""Name of the user property that says the same in a word, for whoever reads JUnit XML."""
+
+
 class Perf:
     """Measures and judges one case. ``measure`` may be called once, ``check`` once after it."""
 
@@ -141,6 +145,7 @@ class Perf:
     def _record(self, result: CaseResult) -> None:
         from pytest_dynperf.report.json_file import encode_result
 
+        self._item.user_properties.append((OUTCOME, result.verdict.outcome.text))
         self._item.user_properties.append((FRAGMENT, json.dumps(encode_result(result), allow_nan=False)))
 
     def _result(self, judged: Judged) -> CaseResult:

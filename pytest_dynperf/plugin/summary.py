@@ -75,12 +75,15 @@ def prepare(state: State, platform: str) -> None:
         baselines were asked for from a dirty tree, or a session that is to go on is not the same.
     """
     from pytest_dynperf.baseline.waivers import read_waivers, waivers_path
+    from pytest_dynperf.plugin.extensions import fetch_baselines
     from pytest_dynperf.plugin.opening import begin
+    from pytest_dynperf.plugin.options import github_wanted, retention
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.session.deployments import check_host_is_free, shares_host
     from pytest_dynperf.session.work_tree import uncommitted
 
     settings = state.make_settings()
+    github_wanted(state.config), retention(state.config)  # a word without meaning is said now, not after hours
     state.started_s = time.monotonic()
     try:
         RunDirectory(settings.run_directory).create()
@@ -88,6 +91,7 @@ def prepare(state: State, platform: str) -> None:
         msg = f"{error} (--dynperf-reports=DIR)"
         raise pytest.UsageError(msg) from None
     try:
+        fetch_baselines(settings)
         state.hold_session()  # before the host is asked for: what a dead session has left may hold it
         # Where every case leases its GPUs alone, others may be measured on this host meanwhile.
         alone = state.plan is None or not all(shares_host(case.topology) for case in state.plan.cases)
@@ -148,6 +152,8 @@ def take_skip(state: State, report: pytest.TestReport) -> None:
 
 def finish(state: State, session: pytest.Session) -> SessionReport | None:
     """Accept what may be accepted, write the reports, and make the exit status of a red or incomplete session say so."""
+    from pytest_dynperf.plugin.extensions import keep_baselines, tell_judged, with_sections
+    from pytest_dynperf.plugin.outlets import close_with
     from pytest_dynperf.session.closing import close, red
     from pytest_dynperf.session.unfinished import remove_unfinished
 
@@ -158,12 +164,16 @@ def finish(state: State, session: pytest.Session) -> SessionReport | None:
             remove_unfinished(state.make_settings())
         return None
     settings = state.make_settings()
+    report, said = with_sections(state.config, _session_report(state))
+    state.trouble += said
     with ignored():  # a few seconds: whoever accepts a baseline must also get to say that the session is complete
-        report, trouble = close(_session_report(state), settings)
-    state.trouble += trouble
+        report, trouble = close(report, settings)
+        state.trouble += [*trouble, *keep_baselines(report, settings)]
+        close_with(state, report)
     failed = red(report, strict=settings.strict, open_suspect=settings.fail_on_suspect)  # also where a rerun passed afterwards
     if session.exitstatus == pytest.ExitCode.OK and (failed or state.trouble):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    state.trouble += tell_judged(state.config, report, settings)  # whom it concerns changes nothing of what came out
     return report
 
 
@@ -192,23 +202,28 @@ def _session_report(state: State) -> SessionReport:
         resumed=() if before is None else before.resumed,
         baseline_directory=str(settings.baselines),
         run_directory=str(settings.run_directory),
+        dry_run=settings.update == "dry-run",
     )
 
 
 def show(state: State, report: SessionReport, reporter: pytest.TerminalReporter) -> None:
-    """The summary section; nothing at -q but trouble."""
+    """The summary section; nothing at -q but trouble, and what a CI run reads."""
+    from pytest_dynperf.plugin.outlets import annotate
     from pytest_dynperf.report.terminal import summary
 
     for text in state.trouble:
         reporter.write_line(f"dynperf: {text}", red=True)
+    annotate(state, report, reporter)
     if reporter.verbosity < 0:
         return
     reporter.section("performance")
     writer = reporter._tw
-    dry = state.make_settings().update == "dry-run"
+    dry = report.dry_run
     written = replace(report, accepted=()) if dry else report  # what would be has a section of its own
     for line in summary(written, width=writer.fullwidth, verbose=reporter.verbosity > 0):
         reporter.write_line(line.text, **({line.style: True} if line.style else {}))
+    for text in state.pruned:
+        reporter.write_line(text)
     if dry:
         from pytest_dynperf.report.baseline_text import update_lines
 

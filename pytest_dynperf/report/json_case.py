@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-_BOUNDS = tuple(field.name for field in fields(Expectation) if field.type == "float")
+BOUNDS = tuple(field.name for field in fields(Expectation) if field.type == "float")
+"""The bounds of validity: the plain numbers of an expectation."""
 _LATER = frozenset({"min_active_share"})
 """Sessions of before have no such key."""
 
@@ -65,7 +66,7 @@ def decode_case(table: Mapping[str, object]) -> Case:
 def _encode_expectation(expectation: Expectation) -> dict[str, object]:
     return {
         "gates": [_encode_gate(gate) for gate in expectation.gates],
-        **{name: getattr(expectation, name) for name in _BOUNDS},
+        **{name: getattr(expectation, name) for name in BOUNDS},
         "objectives": plain_value(expectation.objectives),
         "parity": plain_value(expectation.parity),
     }
@@ -103,7 +104,7 @@ def _decode_expectation(table: Mapping[str, object]) -> Expectation:
         raise UsageError(msg)
     return Expectation(
         gates=gates,
-        **{name: take(table, name, float) for name in _BOUNDS if name in table or name not in _LATER},
+        **{name: take(table, name, float) for name in BOUNDS if name in table or name not in _LATER},
         objectives=take_value(table, "objectives", Objectives),
         parity=take_value(table, "parity", Parity) if "parity" in table else NO_PARITY,
     )

@@ -26,7 +26,8 @@ from pytest_dynperf.report.json_verdict import (
     encode_suspicion,
     encode_verdict,
 )
-from pytest_dynperf.report.plain import plain_table, repeated, take, take_all, take_map, take_optional, take_table
+from pytest_dynperf.report.plain import plain_table, plain_value, repeated, take, take_all, take_map, take_optional, take_table, take_value
+from pytest_dynperf.report.section import Section
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
 from pytest_dynperf.report.wording import counts
 
@@ -65,6 +66,8 @@ def encode_session(report: SessionReport) -> dict[str, object]:
         "run_directory": report.run_directory,
         "accepted": list(report.accepted),
         "refused": list(report.refused),
+        "dry_run": report.dry_run,
+        "sections": [plain_value(section) for section in report.sections],
         "annotations": encode_annotations(report.annotations),
         "definitions": encode_definitions(
             {metric_id for result in results for metric_id in _metric_ids(result)},
@@ -110,6 +113,11 @@ def decode_session(encoded: Mapping[str, object]) -> SessionReport:
         accepted=take_all(encoded, "accepted", str),
         refused=take_all(encoded, "refused", str),
         annotations=decode_annotations(take_optional(encoded, "annotations", dict)),
+        # Both came later, within the schema.
+        dry_run=take(encoded, "dry_run", bool) if "dry_run" in encoded else False,
+        sections=tuple(take_value({"sections": one}, "sections", Section) for one in take_all(encoded, "sections", dict))
+        if "sections" in encoded
+        else (),
     )
 
 

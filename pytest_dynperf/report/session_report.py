@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.environment import Environment
     from pytest_dynperf.measurement.measurement import Duet, Measurement, Pair, Run
     from pytest_dynperf.metrics.definition import Meaning
+    from pytest_dynperf.report.section import Section
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.verdict.annotations import Annotations
     from pytest_dynperf.verdict.arm_parity import ArmParity
@@ -58,7 +59,7 @@ class SessionReport:
     """One invocation. ``missing`` lists the cases that were collected and not reported: such a session is incomplete. ``interrupted`` says
     by what it was cut short. ``seed`` makes the prompts again. ``accepted`` lists baseline files that were written (or would be, in a dry
     run), ``refused`` why one was not. ``resumed`` are the UTC stamps at which a session that was cut short went on, each the beginning of a
-    part.
+    part. ``sections`` are those of extensions. ``dry_run``: ``accepted`` are the files that would be written.
     """
 
     session_id: str
@@ -78,6 +79,8 @@ class SessionReport:
     refused: tuple[str, ...] = ()
     annotations: Annotations | None = None
     resumed: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    dry_run: bool = False
 
     @property
     def earlier(self) -> tuple[CaseResult, ...]:

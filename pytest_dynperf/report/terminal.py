@@ -75,30 +75,32 @@ def live_line(
     return printable(" · ".join(parts))
 
 
-def failure_text(result: CaseResult, *, run_directory: str = "") -> str:
+def failure_text(result: CaseResult, *, run_directory: str = "", width: int = MAX_WIDTH) -> str:
     """Why a case failed, for people: what, from → to, how sure, where to look first, the commands to repeat and to accept.
 
-    Expired waivers come first. Paths of logs and records are shown below ``run_directory``.
+    Expired waivers come first. Paths of logs and records are shown below ``run_directory``. Sentences keep to ``width``, which is bounded
+    as that of the summary.
     """
+    width = max(MIN_WIDTH, min(width, MAX_WIDTH))
     result = withheld(result)
     verdict = result.verdict
     lines = [f"{standing(verdict).text.upper()}: {result.case.name}"]
     for waiver in verdict.expired:
-        lines += _paragraphs(waiver_text.expired(waiver), "  ")
+        lines += _paragraphs(waiver_text.expired(waiver), "  ", width)
     if verdict.expired:
-        lines += _paragraphs(waiver_text.remedy(), "  ")
+        lines += _paragraphs(waiver_text.remedy(), "  ", width)
     if verdict.waiver is not None:
-        lines += _paragraphs(waiver_text.waived(verdict.waiver), "  ")
+        lines += _paragraphs(waiver_text.waived(verdict.waiver), "  ", width)
     shown = [cell for cell in verdict.cells if cell.outcome is Outcome.REGRESSED or _open(cell)]
     for cell in sorted(shown, key=lambda cell: -cell.outcome):
-        lines += _cell_text(result, cell)
+        lines += _cell_text(result, cell, width)
     for reason in reason_text.reasons(verdict, but=shown):
-        lines += _paragraphs(reason, "  ")
-    lines += [line for text in parity_text.failure_lines(result) for line in _paragraphs(text, "  ")]
+        lines += _paragraphs(reason, "  ", width)
+    lines += [line for text in parity_text.failure_lines(result) for line in _paragraphs(text, "  ", width)]
     if verdict.confirmed:
-        lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ")
+        lines += _paragraphs(f"confirmed by: {duet_text.decided_by(result)}", "  ", width)
     if any(cell.outcome is Outcome.REGRESSED for cell in verdict.cells):  # else it is the answers of another arm that differ
-        lines += _suspects_text(result)
+        lines += _suspects_text(result, width)
     lines += [f"  {title}: {text}" for title, text in _what_to_do(result, Path(run_directory))]
     return "\n".join(printable(line) for line in lines)
 
@@ -108,20 +110,20 @@ def _open(cell: CellVerdict) -> bool:
     return cell.suspect and cell.delta is not None and cell.outcome is not Outcome.UNCHANGED
 
 
-def _cell_text(result: CaseResult, cell: CellVerdict) -> list[str]:
+def _cell_text(result: CaseResult, cell: CellVerdict, width: int) -> list[str]:
     row = row_of(result, cell)
     note = "" if cell.decisive else " (shown, does not decide)"
     lines = [
-        f"  {row.metric}: {row.baseline} → {row.now}, {row.change}{note}",
-        f"    {', '.join(row.certainty)}",
-        *_paragraphs(f"runs {row.runs} (CV {wording.percent(cell.run_cv)})", "    "),
+        *_paragraphs(f"{row.metric}: {row.baseline} → {row.now}, {row.change}{note}", "  ", width),
+        *_paragraphs(", ".join(row.certainty), "    ", width),
+        *_paragraphs(f"runs {row.runs} (CV {wording.percent(cell.run_cv)})", "    ", width),
     ]
     for reason in cell.reasons:
-        lines += _paragraphs(reason, "    ")
+        lines += _paragraphs(reason, "    ", width)
     return lines
 
 
-def _suspects_text(result: CaseResult) -> list[str]:
+def _suspects_text(result: CaseResult, width: int) -> list[str]:
     """What the arms of a duet differ in, then where to look first; without suspicions, all that differs from the baseline's record."""
     lines = []
     arms = duet_text.arm_changes(result)
@@ -130,7 +132,7 @@ def _suspects_text(result: CaseResult) -> list[str]:
     suspicions = suspicion_text.lines(result, recorded=not arms)
     if suspicions:
         lines.append("  look here first (suspicions, not findings):")
-        return lines + [line for text in suspicions for line in _paragraphs(text, "    ")]
+        return lines + [line for text in suspicions for line in _paragraphs(text, "    ", width)]
     changes = _changes_text("differs from the baseline, so suspect", provenance_changes(result))
     return lines or changes or ["  nothing that is recorded differs from the baseline's provenance"]
 
@@ -338,6 +340,6 @@ def _columns(texts: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip()
 
 
-def _paragraphs(text: str, indent: str) -> list[str]:
+def _paragraphs(text: str, indent: str, width: int) -> list[str]:
     """Sentences wrapped; the lines of a quoted log stay lines."""
-    return [line for part in text.splitlines() for line in wrapped(part, MAX_WIDTH, indent)]
+    return [line for part in text.splitlines() for line in wrapped(part, width, indent)]

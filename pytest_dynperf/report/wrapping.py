@@ -13,5 +13,8 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def printable(text: str) -> str:
-    """``text`` with what a terminal would act on written out (``\\x1b``)."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    """``text`` with what a terminal would act on written out (``\\x1b``), and what GitHub's runner would obey taken apart: it takes every
+    line of a log that begins with ``::``, or has ``##[`` in it, for a command.
+    """
+    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text).replace("##[", "## [")
+    return shown.replace("::", ": :", 1) if shown.lstrip().startswith("::") else shown

@@ -11,9 +11,9 @@ from pytest_dynperf.baseline.proposal import binding_key, propose
 from pytest_dynperf.baseline.store import read, stored, write
 from pytest_dynperf.deployment.inspection import commit_facts
 from pytest_dynperf.errors import BaselineError, DynperfError
-from pytest_dynperf.report.html_page import render
 from pytest_dynperf.report.json_file import encode_session, to_text
 from pytest_dynperf.run_directory import RunDirectory, point_latest, write_atomically
+from pytest_dynperf.session.pages import write_pages
 from pytest_dynperf.verdict.verdict import Means, Outcome
 
 if TYPE_CHECKING:
@@ -230,13 +230,13 @@ def _proposal(run: RunDirectory, result: CaseResult) -> Baseline | None:
 
 
 def write_reports(report: SessionReport, settings: Settings) -> None:
-    """``session.json``, ``report.html``, the proposals, and ``latest``.
+    """``session.json``, the pages that are made from it, the proposals, and ``latest``.
 
     :raises RunDirectoryError: when the directory cannot be written.
     """
     run = RunDirectory(settings.run_directory)
     write_atomically(run.session_json, to_text(encode_session(report)))
-    write_atomically(run.report_html, render(replace(report, accepted=()) if settings.update == "dry-run" else report))
+    write_pages(report, run)
     for result in report.results:
         regressed = result.verdict.outcome is Outcome.REGRESSED
         if refusal(result, "") is None:

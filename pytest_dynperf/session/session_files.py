@@ -15,7 +15,7 @@ from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.session.collector import collector_paused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pytest_dynperf.report.session_report import SessionReport
@@ -29,13 +29,17 @@ class SessionFile:
     report: SessionReport
 
 
-def read_sessions(paths: Iterable[Path]) -> tuple[SessionFile, ...]:
-    """The sessions at ``paths`` from the oldest to the newest, each once, however many of the paths lead to it.
+def read_sessions(paths: Iterable[Path], *, told: Callable[[str], None] = lambda _: None) -> tuple[SessionFile, ...]:
+    """The sessions at ``paths`` from the oldest to the newest, each once, however many of the paths lead to it. ``told`` hears which is
+    read.
 
     :raises UsageError: when a path holds no session, or one of them cannot be read.
     """
     files = {file.resolve(): file for path in paths for file in session_files(path)}
-    found = [SessionFile(file=file, report=read_session(file)) for file in files.values()]
+    found = []
+    for number, file in enumerate(files.values(), start=1):
+        told(f"{file} ({number} of {len(files)})")
+        found.append(SessionFile(file=file, report=read_session(file)))
     return tuple(sorted(found, key=lambda one: (one.report.stamp, one.report.session_id)))
 
 

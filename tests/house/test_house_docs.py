@@ -19,8 +19,9 @@ from pytest_dynperf.metrics.definition import Kind
 from pytest_dynperf.observation.request_record import FailureKind, RequestRecord
 from pytest_dynperf.plugin import fixtures
 from pytest_dynperf.plugin.options import add_options
-from pytest_dynperf.plugin.performance import fails
+from pytest_dynperf.plugin.performance import FRAGMENT, OUTCOME, fails
 from pytest_dynperf.quantity import Direction
+from pytest_dynperf.report.openmetrics import openmetrics
 from pytest_dynperf.run_directory import RunDirectory
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import Fault
@@ -31,6 +32,7 @@ from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.session.ledger import ACCEPTABLE
 from pytest_dynperf.verdict.noise import Comparison, compare, decision_limit, minimum_detectable, screen_limit
 from pytest_dynperf.verdict.verdict import Outcome, Verdict
+from tests.fakes.session_reports import a_report, a_result
 from tests.house.markdown import DOCS, ROOT, anchors, broken_links, code_in, fenced, pages, prose, read, rows
 
 if TYPE_CHECKING:
@@ -78,13 +80,40 @@ def test_ini_keys_and_their_defaults_stand_beside_their_option(parser: Parser) -
 
 
 def test_no_page_mentions_an_option_that_does_not_exist(parser: Parser) -> None:
-    known = option_names(parser) | set(parser._inidict)
+    known = option_names(parser) | set(parser._inidict) | series_names() | {FRAGMENT, OUTCOME}
     for page in pages():
         text = page.read_text(encoding="utf-8")
         mentioned = set(
             re.findall(r"(?<![\w-])(--dynperf-[a-z-]*[a-z]|--gpu|--update-baselines|--accept-regression|dynperf_[a-z_]+)\b", text)
         )
         assert mentioned <= known, page
+
+
+def series_names() -> set[str]:
+    """What a session's OpenMetrics file may call its series."""
+    return {line.split()[2] for line in openmetrics(a_report(a_result())).splitlines() if line.startswith("# TYPE")}
+
+
+def documented_series(text: str) -> set[str]:
+    """First columns of the table of OpenMetrics."""
+    section = text.split("\n## OpenMetrics\n")[1].split("\n## ", maxsplit=1)[0]
+    return {name for row in rows(section) for name in re.findall(r"`(dynperf_[a-z0-9_]+)`", row[0])}
+
+
+def test_every_series_of_a_session_stands_on_its_page() -> None:
+    page, metrics = documented_series(read("machine-readable.md")), {metric.replace(".", "_") for metric in CATALOGUE}
+    of_metrics = {name for name in series_names() if any(metric in name for metric in metrics)}
+    assert page <= series_names()
+    assert series_names() - of_metrics <= page
+    assert page & of_metrics, "one metric stands for all"
+
+
+def test_exit_codes_stand_on_their_page() -> None:
+    section = {title: text for title, _, text in (part.partition("\n") for part in read("exit-codes.md").split("\n## "))}
+    ours = {value for name, value in vars(exit_code).items() if name.isupper()}
+    assert {int(row[0]) for row in rows(section["dynperf"]) if row[0].isdigit()} == ours | {0}
+    of_pytest = {(row[0], row[1].strip("`")) for row in rows(section["pytest"]) if row[0].isdigit()}
+    assert {(str(int(code)), code.name) for code in pytest.ExitCode} <= of_pytest  # older pytest has fewer
 
 
 def load_parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import re
 from dataclasses import fields, replace
@@ -29,12 +28,12 @@ from pytest_dynperf.scenario.fault import Fault
 from pytest_dynperf.scenario.topology import Images, KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic
 from pytest_dynperf.verdict.annotations import Annotations
-from pytest_dynperf.verdict.arm_parity import ArmParity, Discordant, SubjectCounts, compare_arms
+from pytest_dynperf.verdict.arm_parity import ArmParity, Discordant, SubjectCounts
 from pytest_dynperf.verdict.parity import FixedLimitsVerdict, Nondeterminism, ParityVerdict
 from pytest_dynperf.verdict.suspicion import Suspicion
 from pytest_dynperf.verdict.texts import TextVerdict
 from pytest_dynperf.verdict.verdict import CellVerdict, Means, Outcome, Scale, Verdict
-from tests.fakes.arms import answers
+from tests.fakes.full_report import full_report
 from tests.fakes.session_reports import (
     ITL,
     a_case,
@@ -307,20 +306,6 @@ def test_every_field_reaches_the_file() -> None:
     for kind in (SessionReport, CaseResult, *asked, *measured, *judged, *arms):
         names = {field.name for field in fields(kind)}
         assert names - known <= {"results", "case", "measurement", "meanings", "cells", "cell", "directory", "skip"}, kind
-
-
-def full_report() -> SessionReport:
-    """Every table of the file has an entry."""
-    result = decided_by_duet()
-    waiver = Waiver(case="concurrency_sweep/*", reason="known", link="https://example.org/1", expires=datetime.date(2026, 12, 31))
-    result = replace(result, verdict=replace(result.verdict, waiver=waiver, expired=(waiver,)))
-    result = replace(result, case=replace(result.case, fault=Fault(inject="kill worker")))
-    arms = compare_arms(
-        answers(9), answers(9, wrong=[2]), Parity(reference="off", fixed=True, texts=True), name="c4-off", noise=answers(9, wrong=[4])
-    )
-    result = replace(result, parity=arms)
-    annotations = Annotations(judged=3, shift=0.03, beyond_shift=((result.case.name, ITL),), survivors=((result.case.name, ITL),))
-    return replace(a_report(a_result(4, Outcome.REGRESSED, factor=1.119), result), annotations=annotations)
 
 
 def test_the_session_states_counts_and_the_worst_outcome() -> None:
