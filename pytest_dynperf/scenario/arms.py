@@ -192,8 +192,8 @@ def _flaw_beside(case: Case, reference: Case) -> str | None:
         )
     if not parity.texts and ours.workload.kind in WORKLOADS and ours.workload.kind not in ITEM_KINDS:
         return (
-            f"expect.parity: nothing would be compared, since requests of traffic.workload.kind = {ours.workload.kind!r} have no known answer; "
-            f"compare texts (expect.parity.texts = true), or ask questions ({', '.join(map(repr, sorted(ITEM_KINDS)))})"
+            f"expect.parity: nothing would be compared, since requests of traffic.workload.kind = {ours.workload.kind!r} have no known "
+            f"answer; compare texts (expect.parity.texts = true), or ask questions ({', '.join(map(repr, sorted(ITEM_KINDS)))})"
         )
     if parity.texts and ours.temperature != 0:
         return "expect.parity.texts: texts repeat only where nothing is drawn by chance; set traffic.temperature = 0"

@@ -18,6 +18,7 @@ from pytest_dynperf.errors import DynperfError
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.control import control_of, parse_control
+from pytest_dynperf.session.caches import MET_BEFORE, emptied, meets_itself, restarts, words_of
 from pytest_dynperf.session.duet import OpenDuet, close, measure_pairs
 from pytest_dynperf.session.environments import environment_of
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
@@ -33,13 +34,19 @@ from pytest_dynperf.verdict.sequential import LOOKS, Possible, Step, next_step
 
 if TYPE_CHECKING:
     from pytest_dynperf.deployment.running import Deployment
+    from collections.abc import Callable
+
     from pytest_dynperf.measurement.measurement import Run
+    from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.load.run import Progress
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.control import Control, ControlArm
     from pytest_dynperf.session.duet import PairRun
     from pytest_dynperf.verdict.verdict import Verdict
 
-__all__ = ["Conduct", "absent_witnesses", "check", "failed_deployment", "in_time", "measure", "one_run"]
+NOTHING_DIFFERS = "nothing that was recorded differs between candidate and control"
+
+__all__ = ["Conduct", "absent_witnesses", "check", "expected_s", "failed_deployment", "in_time", "measure", "one_run"]
 
 
 def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = "") -> Measured:
@@ -51,19 +58,24 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
     :raises DynperfError: when the deployment cannot be had or requests cannot be made.
     """
     deployments = conduct.deployments
-    deployment = _deployed(case, conduct, fresh=fresh)
+    anew = fresh or (case.arm is not None and case.arm == case.expectation.parity.noise)  # the reference once more, from the beginning
+    deployment = deployments.restart(case.topology) if anew else deployments.get(case.topology)
     environment = environment_of(case, deployment, conduct.settings, conduct.deployments)
     runs: list[Run] = []
     discarded: list[Run] = []
     names: list[str] = []
     problems: tuple[str, ...] = ()
+    logs: dict[str, None] = {}
     while len(runs) < case.traffic.runs and not problems:
         number = len(runs) + 1
-        deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
         prompts = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
         names.append(name := prefix + prompts)
+        deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
+        if not _may_begin(case, conduct, deployment, prompts=prompts, number=number):
+            deployment = deployments.restart(case.topology)
         conduct.deadline.now(f"in run {number} of {case.traffic.runs}{' of the fresh session' if fresh else ''}")
-        run = one_run(case, conduct, deployment, name=name, number=number, prompts=prompts)
+        run = _run(case, conduct, deployment, name=name, number=number, prompts=prompts)
+        logs |= dict.fromkeys(deployments.logs)
         if not run.problems:
             runs.append(run)
             continue
@@ -71,27 +83,44 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
         gone = deployment.incident() or conduct.deadline.passed()
         if gone is not None or len(discarded) > 1:
             problems = (gone,) if gone is not None else tuple(f"{bad.name}: {problem}" for bad in discarded for problem in bad.problems)
-    logs = deployments.logs
     if problems:
         deployments.discard()  # what made two runs invalid must not meet the next case
     return Measured(
         measurement=Measurement(runs=tuple(runs), discarded=tuple(discarded), problems=problems),
         environment=environment,
         records=tuple(_relative(conduct, case, name) for name in names),
-        logs=logs,
+        logs=tuple(logs),
     )
 
 
-def _deployed(case: Case, conduct: Conduct, *, fresh: bool) -> Deployment:
-    """A new one also for an arm that would find what another arm has left in its caches, and for one that measures the reference anew."""
-    deployments = conduct.deployments
-    anew = fresh or (case.arm is not None and case.arm == case.expectation.parity.noise)
-    deployment = deployments.restart(case.topology) if anew else deployments.get(case.topology)
-    if case.arm is not None:
-        if not anew and case.traffic.cache == "as-is" and conduct.asked.get(case.point) is deployment:
-            deployment = deployments.restart(case.topology)
-        conduct.asked[case.point] = deployment
-    return deployment
+def _may_begin(case: Case, conduct: Conduct, deployment: Deployment, *, prompts: str, number: int) -> bool:
+    """Whether a run finds none of its own prompts in the caches of ``deployment`` that ``traffic.cache`` does not put there; they are
+    emptied where that helps. False: it takes a new one. Of somebody else's server the run says it (:func:`_run`).
+    """
+    if not deployment.services or not meets_itself(case, conduct.asked, deployment, prompts=prompts, number=number):
+        return True
+    if not emptied(case.topology, deployment, reset=conduct.reset):
+        return False
+    conduct.asked.forget(deployment)
+    return True
+
+
+def _run(
+    case: Case,
+    conduct: Conduct,
+    deployment: Deployment,
+    *,
+    name: str,
+    number: int,
+    prompts: str,
+    source: Endpoint | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """One run, remembered by what it asked."""
+    met = meets_itself(case, conduct.asked, deployment, prompts=prompts, number=number)
+    conduct.asked.note(deployment, words_of(case, prompts, number))
+    run = one_run(case, conduct, deployment, name=name, number=number, prompts=prompts, source=source, progress=progress)
+    return replace(run, notes=(*run.notes, MET_BEFORE)) if met else run
 
 
 def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
@@ -123,13 +152,12 @@ def _said(verdict: Verdict, *reasons: str | None) -> Verdict:
     return verdict.under(*reasons)
 
 
-def _expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> float:
+def expected_s(case: Case, measured: Measured, runs: int, *, starts: int) -> float:
     """How long ``runs`` runs and ``starts`` deployments take, by the runs that were measured a moment ago."""
     done = measured.measurement.runs
     launcher = "" if measured.environment is None else measured.environment.provenance.get("launcher", "")
-    return runs * case.traffic.overhead * sum(run.duration_s for run in done) / max(1, len(done)) + starts * START_S.get(
-        launcher, START_S["container"]
-    )
+    run_s = case.traffic.overhead * sum(run.duration_s for run in done) / max(1, len(done))
+    return runs * run_s + (starts + restarts(case, runs)) * START_S.get(launcher, START_S["container"])
 
 
 # ---- pairs with a control
@@ -156,13 +184,14 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         pairs, known = duet.so_far(), judged.documents
         return confirm_by_duet(judged.verdict, pairs, case.expectation, documents=known, terms=judged.terms, final=final)
 
+        may_begin=lambda of, deployment, prompts, number: _may_begin(of, conduct, deployment, prompts=prompts, number=number),
     verdict, refused, begun_s = judged.verdict, None, conduct.budget.spent_s
     try:
         while (ask := next_step(verdict, Possible(pairs=LOOKS[-1]), measured_pairs=len(duet.pairs))).step is Step.PAIRS:
             missing, done = ask.pairs - len(duet.pairs), len(duet.pairs)
             each_s = (conduct.budget.spent_s - begun_s) / done if done else 0.0
             runs, starts = cost_of(duet.layout, missing)
-            refused = conduct.budget.refusal(each_s * runs / 2 or _expected_s(case, measured, runs, starts=starts))
+            refused = conduct.budget.refusal(each_s * runs / 2 or expected_s(case, measured, runs, starts=starts))
             if refused is not None:
                 break
             with conduct.budget.spending():
@@ -177,10 +206,9 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         return _by_fresh_session(case, measured, judged, conduct, why=why)
     if not duet.problems:
         verdict = decide(final=True)
-    same = "nothing that was recorded differs between candidate and control" if duet.nothing_differs else None
     return replace(
         judged,
-        verdict=_said(verdict, refused, same),
+        verdict=_said(verdict, refused, NOTHING_DIFFERS if duet.nothing_differs else None),
         duet=duet.so_far(),
         records=tuple(_relative(conduct, case, name) for name in duet.names),
         logs=tuple(duet.logs),
@@ -190,7 +218,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
 def _run_of_pair(case: Case, deployment: Deployment, pair: PairRun, conduct: Conduct) -> Run:
     conduct.deadline.now(f"in {pair.what}")
     conduct.deadline.check()
-    return one_run(
+    return _run(
         case,
         conduct,
         deployment,
@@ -207,7 +235,7 @@ def _run_of_pair(case: Case, deployment: Deployment, pair: PairRun, conduct: Con
 
 def _by_fresh_session(case: Case, measured: Measured, judged: Judged, conduct: Conduct, *, why: str | None = None) -> Judged:
     """``why`` there was no duet, where one was asked for."""
-    refused = conduct.budget.refusal(_expected_s(case, measured, case.traffic.runs, starts=1))
+    refused = conduct.budget.refusal(expected_s(case, measured, case.traffic.runs, starts=1))
     if refused is not None:
         return replace(judged, verdict=_said(judged.verdict, why, refused))
     try:

@@ -53,7 +53,9 @@ class PairRun:
 
 @dataclass(slots=True, kw_only=True)
 class OpenDuet:
-    """A duet that is being measured. ``goal`` is how many pairs the next look needs."""
+    """A duet that is being measured. ``goal`` is how many pairs the next look needs. ``may_begin`` says of prompts and the number of a pair
+    whether the deployment can be asked them as it is; where it cannot, there is a new one.
+    """
 
     case: Case
     control: ControlArm
@@ -61,6 +63,7 @@ class OpenDuet:
     seed: int
     deployments: Deployments
     run: Callable[[Case, Deployment, PairRun], Run]
+    may_begin: Callable[[Case, Deployment, str, int], bool]
     environment_of: Callable[[Case, Deployment], Environment]
     goal: int = 0
     pairs: list[Pair] = field(default_factory=list)
@@ -148,6 +151,17 @@ def _control(duet: OpenDuet) -> Deployment:
     return deployment
 
 
+def _ready(duet: OpenDuet, arm: str, deployment: Deployment, number: int, prompts: str) -> Deployment:
+    """``deployment``, or a new one where it has kept what this run is to ask."""
+    if duet.may_begin(duet.case if arm == "candidate" else duet.control.case, deployment, prompts, number):
+        return deployment
+    _note_logs(duet)
+    if arm == "candidate":
+        return duet.deployments.restart(duet.case.topology)
+    duet.deployments.discard_control()
+    return duet.deployments.get_control(duet.control)
+
+
 def _note_logs(duet: OpenDuet) -> None:
     found = (*duet.deployments.logs, *duet.deployments.control_logs)
     duet.logs += [name for name in found if name not in duet.logs]
@@ -189,16 +203,16 @@ def _gone(arms: Iterable[tuple[str, Deployment]]) -> tuple[str, ...]:
 
 
 def _one_pair(duet: OpenDuet, number: int) -> None:
-    candidate = _candidate(duet)
-    control = _control(duet)
-    arms = (("candidate", candidate), ("control", control))
+    both = {"candidate": _candidate(duet), "control": _control(duet)}
     bad: list[Pair] = []
     for attempt in ("", "-repeated"):
         prompts = f"pair-{number:02d}{attempt}"
+        both = {arm: _ready(duet, arm, deployment, number, prompts) for arm, deployment in both.items()}
+        arms = tuple(both.items())
         first = random.Random(stream_seed(duet.seed, duet.case.name, prompts, "order")).random() < 0.5
         runs: dict[str, Run] = {}
         for arm, deployment in arms if first else reversed(arms):
-            runs[arm] = _measured(duet, arm, deployment, number, prompts=prompts, source=candidate.endpoint)
+            runs[arm] = _measured(duet, arm, deployment, number, prompts=prompts, source=both["candidate"].endpoint)
             duet.problems = _gone(arms)
             if duet.problems:
                 return
@@ -254,7 +268,9 @@ def _block(
     """One run a pair, each repeated once where it is invalid; what is repeated asks for other words, as many and at the same times."""
     for number in numbers:
         for attempt in ("", "-repeated"):
-            run = _measured(duet, arm, deployment, number, prompts=f"pair-{number:02d}{attempt}", source=None)
+            prompts = f"pair-{number:02d}{attempt}"
+            deployment = _ready(duet, arm, deployment, number, prompts)
+            run = _measured(duet, arm, deployment, number, prompts=prompts, source=None)
             duet.problems = _gone([(arm, deployment)])
             if duet.problems:
                 return

@@ -7,18 +7,19 @@
     [arms.warm] ─ records/…-warm/run-1.jsonl ─┘
 
 Which of an arm's files count is written beside them (``arms/``), so that every process of the session finds them, and a session that goes
-on.
+on. An arm is held against the files with which it began, whoever measures the reference once more meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, LeaseHeld, UnsupportedFaultError, UsageError
 from pytest_dynperf.run_directory import write_atomically
-from pytest_dynperf.session.conduct import measure
+from pytest_dynperf.session.conduct import expected_s, in_time, measure
 from pytest_dynperf.session.parity_records import parity_of
 from pytest_dynperf.verdict.arm_parity import with_parity
 from pytest_dynperf.verdict.verdict import Outcome
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.verdict.arm_parity import ArmParity
 
 SCHEMA = 1
+_FOR = "for-"
+"""Begins the names of runs that were made because another arm needed them."""
 
 
 def ready_reference(case: Case, conduct: Conduct) -> None:
@@ -39,8 +42,11 @@ def ready_reference(case: Case, conduct: Conduct) -> None:
 
     :raises DynperfError: when it cannot be measured, is invalid, or is the same server.
     """
-    conduct.run_directory.arm(case.suite, case.case_id).unlink(missing_ok=True)  # measured again, by whoever runs tests twice
+    _forget(case, conduct)
     parity = case.expectation.parity
+    if parity.reference is not None and case.arm is None:
+        msg = f"{case.name} states expect.parity and is no arm, so that nothing would be compared: set Case.arm"
+        raise UsageError(msg)
     if not parity.judges(case.arm):
         return
     if (reference := case.reference) is None:
@@ -61,6 +67,7 @@ def ready_reference(case: Case, conduct: Conduct) -> None:
     if isinstance(found, str):
         msg = f"nothing can be compared with the reference arm {reference.case_id}: {found}"
         raise DeploymentError(msg)
+    conduct.references[case.name] = found
 
 
 def note_arm(case: Case, measured: Measured, conduct: Conduct) -> None:
@@ -74,16 +81,26 @@ def note_arm(case: Case, measured: Measured, conduct: Conduct) -> None:
 
 
 def judged_with_parity(case: Case, judged: Judged, measured: Measured, conduct: Conduct) -> tuple[Judged, ArmParity | None]:
-    """The verdict of ``case`` with what its answers say beside those of the reference; of an invalid case no answer is compared."""
+    """The verdict of ``case`` with what its answers say beside those of the reference; of an invalid case no answer is compared. Where
+    texts differ and the arm that tells whether the reference repeats itself has not been measured, it is measured now, within the budget.
+    """
     if not case.expectation.parity.judges(case.arm) or judged.verdict.outcome is Outcome.INVALID:
         return judged, None
     files = {"candidate": _records(case, measured, conduct)}
-    for role, arm in (("reference", case.reference), ("noise", case.noise)):
-        found = None if arm is None else _noted(arm, conduct)
-        if isinstance(found, tuple):
-            files[role] = found
+    if case.name in conduct.references:
+        files["reference"] = conduct.references[case.name]
+    noise = None if case.noise is None else _noted(case.noise, conduct)
+    if isinstance(noise, tuple):
+        files["noise"] = noise
     parity = parity_of(case, files, conduct.run_directory.root)
-    return replace(judged, verdict=with_parity(judged.verdict, parity)), parity
+    if case.noise is None or "noise" in files or parity.texts is None or not parity.texts.differing:
+        return replace(judged, verdict=with_parity(judged.verdict, parity)), parity
+    found = noise if isinstance(noise, str) else _measured_noise(case, case.noise, measured, conduct)
+    if isinstance(found, tuple):
+        parity = parity_of(case, {**files, "noise": found}, conduct.run_directory.root)
+    else:
+        parity = replace(parity, notes=(*parity.notes, f"{case.noise.case_id} could not be measured: {found}"))
+    return in_time(replace(judged, verdict=with_parity(judged.verdict, parity)), case, conduct), parity
 
 
 # ---- what was measured
@@ -92,7 +109,7 @@ def judged_with_parity(case: Case, judged: Judged, measured: Measured, conduct: 
 def _measure_for(case: Case, reference: Case, conduct: Conduct) -> tuple[str, ...] | str:
     """The files of the reference, measured now; or why there are none, which the next arm is told at once."""
     try:
-        measured = measure(reference, conduct, prefix=f"for-{case.arm}-")
+        measured = measure(reference, conduct, prefix=f"{_FOR}{case.arm}-")
         found = flaws(measured.measurement, reference.expectation)
     except (CaseTimeout, LeaseHeld, UnsupportedFaultError):
         raise  # of this case, of this moment, and no failure
@@ -104,6 +121,28 @@ def _measure_for(case: Case, reference: Case, conduct: Conduct) -> tuple[str, ..
     if conduct.deadline.over is None:
         _note(reference, records, problem, conduct)
     return records if problem is None else problem
+
+
+def _measured_noise(case: Case, noise: Case, measured: Measured, conduct: Conduct) -> tuple[str, ...] | str:
+    """The files of the reference once more, measured now; or why there are none. It is what a suspect asks for, and costs of its budget."""
+    if noise.skip is not None:
+        return f"it is skipped on {noise.platform}: {noise.skip}"
+    if (refused := conduct.budget.refusal(expected_s(noise, measured, noise.traffic.runs, starts=1))) is not None:
+        return refused
+    try:
+        with conduct.budget.spending():
+            return _measure_for(case, noise, conduct)
+    except DynperfError as error:
+        return str(error)  # the case has its runs and its texts, and they stand
+
+
+def _forget(case: Case, conduct: Conduct) -> None:
+    """``case`` is measured again, by whoever runs tests twice: files that this writes anew are those of an arm no more. What was measured
+    for another arm stays, which another process may be about to read.
+    """
+    found = _noted(case, conduct)
+    if isinstance(found, tuple) and not all(Path(path).name.startswith(_FOR) for path in found):
+        conduct.run_directory.arm(case.suite, case.case_id).unlink(missing_ok=True)
 
 
 def _records(case: Case, measured: Measured, conduct: Conduct) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pytest_dynperf.errors import BaselineError
 from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.report.meaning import label
 from pytest_dynperf.report.wording import percent
+from pytest_dynperf.session.caches import restarts
 from pytest_dynperf.session.extensions import NONE, Extensions
 from pytest_dynperf.verdict.sequential import LOOKS
 from pytest_dynperf.verdict.terms import Terms
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from pytest_dynperf.metrics.definition import Cell
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.scenario.platform import Platform
+    from pytest_dynperf.scenario.topology import Topology
     from pytest_dynperf.scenario.traffic import Traffic
     from pytest_dynperf.session.detection import Detectable
 
-START_S = {"process": 6.0, "attached": 1.0, "container": 240.0}
-"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Container: a model to load."""
+START_S = {"process": 6.0, "engine": 30.0, "attached": 1.0, "container": 240.0}
+"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Engine: the same with a real engine on a CPU,
+15 s a worker on idle cores, which two start at once. Container: a model to load.
+"""
 
 ASSUMED_S_PER_OUTPUT_TOKEN = 0.01
 ASSUMED_S_PER_INPUT_TOKEN = 0.0002
@@ -111,15 +115,22 @@ def estimate(case: Case, baselines: Path) -> Estimate:
 
 def case_limit_s(case: Case, settings: Settings) -> float | None:
     """How long ``case`` may take, everything included: what was asked for, or ten times what is expected if all that can happen happens (a
-    suspect is measured again, every deployment starts twice, the reference arm is measured first), and ten minutes; ``None`` without end.
+    suspect is measured again, every deployment starts twice, the reference arm is measured first and the one that repeats it last), and ten
+    minutes; ``None`` without end.
     """
     if settings.case_timeout_s is not None:
         return settings.case_timeout_s or None
     expected_s = estimate(case, settings.baselines).seconds
     start_s = START_S["attached"] if settings.attached else START_S["container"]
     pairs_s = 2 * LOOKS[-1] * expected_s / case.traffic.runs if settings.control else 0.0
-    reference_s = estimate(case.reference, settings.baselines).seconds + start_s if case.reference is not None else 0.0
-    return 600 + 10 * (2 * expected_s + pairs_s + 2 * start_s + reference_s)
+    others = [other for other in (case.reference, case.noise) if other is not None]
+    others_s = sum(estimate(other, settings.baselines).seconds + start_s * (1 + _restarts(other, settings)) for other in others)
+    return 600 + 10 * (2 * expected_s + pairs_s + 2 * start_s * (1 + _restarts(case, settings)) + others_s)
+
+
+def _restarts(case: Case, settings: Settings) -> int:
+    """Deployments of one session of ``case`` beside the first: what has kept the prompts of the run before cannot be asked them as new."""
+    return 0 if settings.attached else restarts(case, case.traffic.runs)
 
 
 def assumed_run_s(traffic: Traffic) -> float:
@@ -154,24 +165,24 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
     if not platform.verified:
         lines.append("           its values come from upstream's recipes and have not yet been run on this hardware")
     total_s = gpu_s = 0.0
-    unknown = 0
+    unknown, planned = 0, {case.name for case in plan.cases}
     for key, cases in _by_deployment(plan.cases):
         topology = cases[0].topology
-        seconds = start_s = START_S.get("attached" if settings.attached else platform.launcher, 60.0)
+        seconds = start_s = _start_s(platform, topology, settings)
         lines.append(
             f"deployment {key}: {topology.engine}, {topology.shape}, model {settings.model or topology.model}, {topology.gpu_count} GPUs"
         )
         for case in cases:
             expected = estimate(case, settings.baselines)
             unknown += not expected.known
-            seconds += expected.seconds
+            seconds += expected.seconds + start_s * _restarts(case, settings)
             lines += _case_lines(case, expected, settings, start_s=start_s)
-            if case.reference is not None and case.reference not in plan.cases:
-                first = estimate(case.reference, settings.baselines)
-                seconds += first.seconds + start_s
-                lines.append(
-                    f"    first, where nothing has measured it: {case.reference.case_id}, about {_duration(first.seconds + start_s)}"
-                )
+            if (first := case.reference) is not None and first.name not in planned:
+                planned.add(first.name)
+                first_s = estimate(first, settings.baselines).seconds + start_s * (1 + _restarts(first, settings))
+                total_s += first_s
+                gpu_s += first_s * first.topology.gpu_count
+                lines.append(f"    first, where nothing has measured it: {first.case_id}, about {_duration(first_s)}")
         total_s += seconds
         gpu_s += seconds * topology.gpu_count
     lines.append(
@@ -193,13 +204,19 @@ def plan_lines(plan: Plan, settings: Settings) -> list[str]:
     return lines
 
 
+def _start_s(platform: Platform, topology: Topology, settings: Settings) -> float:
+    engine = platform.launcher == "process" and topology.engine != "mocker"
+    return START_S.get("attached" if settings.attached else "engine" if engine else platform.launcher, 60.0)
+
+
 def _case_lines(case: Case, expected: Estimate, settings: Settings, *, start_s: float) -> list[str]:
-    traffic = case.traffic
+    traffic, again = case.traffic, _restarts(case, settings)
     return [
         (
             f"  {case.name:<50} {traffic.runs} runs of {traffic.request_count} requests, "
             f"about {_duration(expected.seconds)}{'' if expected.known else ' (assumed)'}"
         ),
+        *(["    deployed anew before each further run, which asks the same: nothing else empties its caches"] if again else ()),
         *(f"    {line}" for line in _finds(case, settings, run_s=expected.seconds / traffic.runs, start_s=start_s)),
     ]
 

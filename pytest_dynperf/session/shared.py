@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.deployment.cache_reset import reset_caches
 from pytest_dynperf.session.budget import Budget
+from pytest_dynperf.session.caches import Asked
 from pytest_dynperf.session.deadline import CaseDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.load.run import Progress
     from pytest_dynperf.run_directory import RunDirectory
     from pytest_dynperf.scenario.case import Case
@@ -27,7 +27,8 @@ class Conduct:
     """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
     for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for, ``deadline`` that of the
     case. ``temporary`` is the session's directory for files that nobody keeps, made when it is needed. ``reset`` empties caches. ``asked``
-    says of each point of a scenario which deployment an arm of it was measured on last.
+    says which prompts which deployment has been asked, ``references`` with which files of its reference a case began, by its name: another
+    process may measure that arm once more meanwhile.
     """
 
     settings: Settings
@@ -38,4 +39,5 @@ class Conduct:
     deadline: CaseDeadline = field(default_factory=CaseDeadline)
     temporary: Path | None = None
     reset: Reset = reset_caches
-    asked: dict[str, Deployment] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
+    references: dict[str, tuple[str, ...]] = field(default_factory=dict)

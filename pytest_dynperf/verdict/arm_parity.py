@@ -114,7 +114,7 @@ def compare_arms(
     if items:
         found = _with_accuracy(found, reference, candidate, noise, promise)
     if promise.texts:
-        found = _with_texts(found, reference, candidate, noise)
+        found = _with_texts(found, reference, candidate, noise, awaited=promise.noise)
     if promise.noise is not None and not noise:
         found = replace(found, notes=(*found.notes, f"the noise of nondeterminism is not known: {promise.noise} has not been measured"))
     return found
@@ -199,9 +199,11 @@ def _lost_subjects(subjects: Sequence[SubjectCounts], limit: float) -> tuple[str
 # ---- texts
 
 
-def _with_texts(found: ArmParity, reference: Sequence[Reply], candidate: Sequence[Reply], noise: Sequence[Reply]) -> ArmParity:
+def _with_texts(
+    found: ArmParity, reference: Sequence[Reply], candidate: Sequence[Reply], noise: Sequence[Reply], *, awaited: str | None
+) -> ArmParity:
     theirs, ours, again = ({(reply.run, reply.index): reply for reply in replies} for replies in (reference, candidate, noise))
-    texts = judge_texts(*({_name(reply): reply.text for reply in arm.values()} for arm in (theirs, ours, again)))
+    texts = judge_texts(*({_name(reply): reply.text for reply in arm.values()} for arm in (theirs, ours, again)), awaited=awaited)
     differing = tuple(
         Discordant(item=_name(reply), kind="text", subject=reply.subject, reference=_short(theirs[key].text), candidate=_short(reply.text))
         for key, reply in ours.items()

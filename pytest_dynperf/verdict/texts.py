@@ -46,11 +46,12 @@ class TextVerdict:
         return 1 - self.differing / self.n if self.n else None
 
 
-def judge_texts(reference: Texts, candidate: Texts, again: Texts) -> TextVerdict:
+def judge_texts(reference: Texts, candidate: Texts, again: Texts, *, awaited: str | None = None) -> TextVerdict:
     """By name of the request, which begins with that of its run. *Unchanged*: all texts are the same. With a reference that differs from
     itself (``again``, empty where it was not measured): *unchanged* where the one-sided 95 % bound of what the arm differs by beyond that
     lies below a point, *regressed* where Fisher's exact test has p < .05 and it exceeds a point, else *inconclusive*.
-    *Invalid* where an arm lacks texts.
+    *Invalid* where an arm lacks texts. ``awaited`` is the arm that is to tell whether the reference repeats itself: without its texts, or
+    with none of the same requests, texts that differ are *inconclusive*.
     """
     runs = _runs(reference) & _runs(candidate)
     theirs, ours = (_within(runs, arm) for arm in (reference, candidate))
@@ -63,6 +64,9 @@ def judge_texts(reference: Texts, candidate: Texts, again: Texts) -> TextVerdict
     if not names:
         return _with(found, Outcome.UNCHANGED, f"all {n} texts are the same")
     said = f"{len(names)} of {n} texts differ from the reference's: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+    if noise is None and awaited is not None:
+        why = "it has not been measured" if not again else "it was asked nothing that the reference was asked"
+        return _with(found, Outcome.INCONCLUSIVE, f"{said}; whether the reference repeats itself {awaited} is to tell, and {why}")
     if noise is None or not noise.discordant:
         beside = "" if noise is None else f"; the reference, measured once more, differs from itself in none of {noise.n}"
         return _with(found, Outcome.REGRESSED, said + beside)

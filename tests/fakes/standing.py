@@ -41,17 +41,20 @@ class Standing:
 
 
 class StandingDeployments(Deployments):
-    """A deployment for every topology, all of them one server; ``started`` counts those that were made."""
+    """A deployment for every topology, all of them one server; ``started`` counts those that were made. With ``services`` they are taken
+    for our own, without for somebody else's.
+    """
 
     def __init__(self, url: str, settings: Settings, run_directory: RunDirectory) -> None:
         super().__init__(settings, run_directory, lambda _text: None)
         self._url = url
+        self.services: Mapping[str, Service] = {}
         self._running: tuple[Topology, Standing] | None = None
         self.started = 0
 
     def get(self, topology: Topology) -> Deployment:
         if self._running is None or self._running[0] != topology:
-            self._running = topology, Standing(Endpoint(base_url=self._url, model="fake"))
+            self._running = topology, Standing(Endpoint(base_url=self._url, model="fake"), services=self.services)
             self.started += 1
         return self._running[1]
 

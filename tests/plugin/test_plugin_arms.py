@@ -72,14 +72,17 @@ def judged_again(bench: Bench) -> subprocess.CompletedProcess[str]:
 
 
 def test_one_arm_alone_is_still_held_against_its_reference_and_a_lost_text_fails_it(arms: Bench) -> None:
-    """No baseline, nothing else selected: the reference is measured first (90 requests), then the arm, of which one text is another."""
-    with sse_server(*[FINE] * 200, OTHER) as server:
+    """No baseline, nothing else selected: the reference is measured first (90 requests), then the arm, of which texts are others, and then
+    the reference once more, which repeats itself.
+    """
+    with sse_server(*[FINE] * 200, *[OTHER] * 40, FINE) as server:
         run = arms.run("-k", "warm", "--update-baselines", url=server.url)
     assert run.code == 1, run.text
     assert run.outcomes() == {WARM: "regressed"}
     assert "other text: run-" in run.text
     assert "--accept-regression" not in run.text
     assert arms.baseline_files() == []
+    assert "differs from itself in none of 90" in " ".join(run.text.split())
     assert "for-warm-run-1" in case(run.session, WARM)["parity"]["records"]["reference"][0]
     path = arms.root / "reports/latest" / case(run.session, WARM)["parity"]["records"]["candidate"][0]
     assert judged_again(arms).returncode == 0

@@ -126,6 +126,7 @@ def _bench(tmp_path: Path, layout: str = SIDE_BY_SIDE, *, control: ControlArm = 
         seed=7,
         deployments=counting,
         run=lambda case, deployment, pair: bench.run(case, deployment, pair),  # noqa: PLW0108 - bench is made below
+        may_begin=lambda *_: True,
         environment_of=environment,
     )
     bench = Bench(duet, counting)
@@ -177,6 +178,28 @@ def test_blocks_share_a_deployment_by_five_and_never_run_at_once(tmp_path: Path)
     measure_pairs(bench.duet, 20)
     assert len(bench.duet.pairs) == 20
     assert [one.name for one in bench.deployments.started[4:]] == ["candidate-3", "control-3", "control-4", "candidate-4"]
+
+
+@pytest.mark.parametrize("layout", [SIDE_BY_SIDE, BLOCKS])
+def test_no_run_of_a_pair_finds_what_an_earlier_one_has_asked(tmp_path: Path, layout: str) -> None:
+    """Every pair asks the same questions, and nothing empties a cache: each run has a deployment that was asked nothing."""
+    bench = _bench(tmp_path, layout)
+    bench.bad = {"pair-03-control"}
+    asked: list[tuple[str, str, int]] = []
+
+    def may_begin(case: Case, deployment: Deployment, prompts: str, number: int) -> bool:
+        assert isinstance(deployment, Standing)
+        assert case is (CASE if deployment.name.startswith("candidate") else CONTROL.case)
+        asked.append((deployment.name, prompts, number))
+        return all(name != deployment.name for name, _ in bench.seen)
+
+    bench.duet.may_begin = may_begin
+    measure_pairs(bench.duet, 5)
+    assert bench.duet.so_far().problems == ()
+    served = [name for name, _ in bench.seen]
+    assert len(set(served)) == len(served) == (12 if layout == SIDE_BY_SIDE else 21)
+    assert {(prompts, number) for _, prompts, number in asked} == {(pair.prompts, pair.number) for _, pair in bench.seen}
+    assert sum(not one.stopped for one in bench.deployments.started) <= 2
 
 
 @pytest.mark.parametrize("layout", [SIDE_BY_SIDE, BLOCKS])

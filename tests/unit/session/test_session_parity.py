@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,8 +14,11 @@ from pytest_dynperf.observation.record_file_writing import write_records
 from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate, Parity
 from pytest_dynperf.scenario.topology import KvCache, Topology
-from pytest_dynperf.scenario.traffic import Traffic
-from pytest_dynperf.session.conduct import check, measure
+from pytest_dynperf.scenario.traffic import Traffic, Workload
+from pytest_dynperf.session.budget import Budget
+from pytest_dynperf.session.caches import MET_BEFORE
+from pytest_dynperf.session.conduct import _run_of_pair, check, measure
+from pytest_dynperf.session.duet import PairRun
 from pytest_dynperf.session.parity import judged_with_parity, note_arm, ready_reference
 from pytest_dynperf.verdict.verdict import Outcome
 from tests.fakes.sse_server import Behaviour, sse_server
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_dynperf.deployment.launcher import Service
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.session.conduct import Conduct
     from pytest_dynperf.verdict.arm_parity import ArmParity
@@ -117,6 +121,7 @@ def test_another_text_is_a_regression_although_there_is_no_baseline(tmp_path: Pa
     with sse_server(FINE) as server:
         conduct, _ = conduct_at(tmp_path, server.url)
         as_a_test_does(OFF, conduct)
+        as_a_test_does(AGAIN, conduct)
         server.behave(*[FINE] * 40, OTHER, FINE)
         found = as_a_test_does(ON, conduct)
     assert found.outcome is Outcome.REGRESSED
@@ -124,6 +129,76 @@ def test_another_text_is_a_regression_although_there_is_no_baseline(tmp_path: Pa
     (one,) = found.parity.discordant
     assert (one.reference, one.candidate) == (" t0 t1 t2 t3", " u0 u1 u2 u3")
     assert found.reasons[0].startswith("parity with c1-off: 1 of 90 texts differ")
+
+
+def test_texts_that_differ_wait_for_the_arm_that_repeats_the_reference(tmp_path: Path) -> None:
+    """Selected alone: the repeated reference is measured when its word is needed, and decides."""
+    with sse_server(*[FINE] * (CALIBRATION + 90), OTHER, *[FINE] * 89, FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        found = as_a_test_does(ON, conduct)
+        assert len(server.requests) == CALIBRATION + 3 * 90
+    assert found.parity is not None
+    assert found.outcome is Outcome.REGRESSED
+    assert "differs from itself in none of 90" in found.reasons[0]
+    assert runs_in(tmp_path, AGAIN) == ["for-on-run-1", "for-on-run-2", "for-on-run-3"]
+    assert found.parity.records["noise"][0].endswith("c1-again/for-on-run-1.jsonl.gz")
+
+
+def test_a_reference_that_does_not_repeat_itself_either_excuses_an_arm_that_was_measured_first(tmp_path: Path) -> None:
+    with sse_server(*[FINE] * (CALIBRATION + 90), *[OTHER] * 9, *[FINE] * 81, *[OTHER] * 9, FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        found = as_a_test_does(ON, conduct)
+    assert found.parity is not None
+    assert found.parity.outcome is Outcome.INCONCLUSIVE
+    assert "differs from itself in 9 of 90" in found.parity.reasons[0]
+
+
+def test_without_the_arm_that_repeats_the_reference_texts_that_differ_decide_nothing(tmp_path: Path) -> None:
+    """No budget for it, or it is invalid."""
+    with sse_server(*[FINE] * (CALIBRATION + 90), OTHER, FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        found = as_a_test_does(ON, replace(conduct, budget=Budget(0.0)))
+        assert len(server.requests) == CALIBRATION + 2 * 90
+        server.behave(OTHER, *[FINE] * 89, BROKEN)
+        invalid = as_a_test_does(replace(ON, case_id="c1-most", arm="most"), conduct)
+    assert found.parity is not None
+    assert found.parity.outcome is Outcome.INCONCLUSIVE
+    assert found.parity.reasons[0].endswith("whether the reference repeats itself again is to tell, and it has not been measured")
+    assert "c1-again could not be measured: the budget of 0 min is spent" in found.parity.notes[-1]
+    assert invalid.parity is not None
+    assert invalid.parity.outcome is Outcome.INCONCLUSIVE
+    assert "c1-again could not be measured: it is invalid: " in invalid.parity.notes[-1]
+
+
+def test_a_reference_that_another_process_measures_meanwhile_is_still_there(tmp_path: Path) -> None:
+    """Two xdist workers: one has measured the reference for its arm, and the other comes to the reference's own test."""
+    with sse_server(FINE) as server:
+        ours, theirs = conduct_at(tmp_path, server.url)[0], conduct_at(tmp_path, server.url)[0]
+        ready_reference(ON, ours)
+        measured = measure(ON, ours)
+        ready_reference(OFF, theirs)
+        judged, parity = judged_with_parity(ON, check(ON, measured, ours), measured, ours)
+        assert parity is not None
+        assert (judged.verdict.outcome, parity.outcome) == (Outcome.NO_BASELINE, Outcome.UNCHANGED), parity.reasons
+        assert "for-on-run-1" in parity.records["reference"][0]
+        asked = len(server.requests)
+        ready_reference(replace(ON, case_id="c1-more", arm="more"), ours)
+        assert len(server.requests) == asked, "nor is it measured for another arm again"
+
+
+def test_a_reference_that_is_measured_again_under_the_same_names_is_no_reference_meanwhile(tmp_path: Path) -> None:
+    with sse_server(FINE) as server:
+        conduct, _ = conduct_at(tmp_path, server.url)
+        as_a_test_does(OFF, conduct)
+        ready_reference(OFF, conduct)
+        assert as_a_test_does(ON, conduct).parity is not None
+    assert "for-on-run-1" in runs_in(tmp_path, OFF), "whoever needs it meanwhile measures it"
+
+
+def test_a_parity_that_no_arm_asks_for_is_refused(tmp_path: Path) -> None:
+    conduct, _ = standing_conduct(tmp_path, "http://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"states expect\.parity and is no arm, so that nothing would be compared: set Case\.arm"):
+        ready_reference(replace(ON, arm=None), conduct)
 
 
 def test_a_reference_that_dies_in_the_middle_makes_the_arm_invalid_and_is_not_tried_for_every_arm(tmp_path: Path) -> None:
@@ -189,16 +264,25 @@ def test_a_reference_that_nobody_knows_or_that_is_skipped_here(tmp_path: Path) -
         ready_reference(replace(ON, reference=replace(OFF, skip="no tiers")), conduct)
 
 
-def test_an_arm_that_takes_caches_as_they_are_gets_a_deployment_that_no_arm_was_asked_on(tmp_path: Path) -> None:
+# ---- what an earlier run has asked
+
+
+def ours(directory: Path, url: str) -> tuple[Conduct, StandingDeployments, list[str]]:
+    """As if its deployments were our own; the list tells what was emptied."""
+    conduct, deployments = standing_conduct(directory, url, attached=True)
+    deployments.services = {"server": cast("Service", object())}
     done: list[str] = []
 
     def reset(deployment: Deployment, *, tiers: Sequence[str]) -> None:
         del deployment
         done.append(" ".join(tiers))
 
+    return replace(conduct, reset=reset), deployments, done
+
+
+def test_an_arm_that_takes_caches_as_they_are_gets_a_deployment_that_no_arm_was_asked_on(tmp_path: Path) -> None:
     with sse_server(FINE) as server:
-        conduct, deployments = conduct_at(tmp_path, server.url)
-        conduct = replace(conduct, reset=reset)
+        conduct, deployments, done = ours(tmp_path, server.url)
         measure(OFF, conduct)
         measure(ON, conduct)
         assert deployments.started == 1, "a cold arm finds empty caches, wherever it runs"
@@ -207,6 +291,51 @@ def test_an_arm_that_takes_caches_as_they_are_gets_a_deployment_that_no_arm_was_
         assert deployments.started == 2
         measure(replace(OFF, case_id="c2-off"), conduct)
     assert deployments.started == 2, "another point has other prompts"
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Case:
+    """An arm whose runs all ask the two prompts of a file."""
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "one two three"}\n{"prompt": "four five"}\n', encoding="utf-8")
+    workload = Workload(kind="prompts", file="prompts.jsonl")
+    return replace(OFF, directory=str(tmp_path), traffic=replace(OFF.traffic, workload=workload))
+
+
+def test_runs_that_ask_the_same_do_not_meet_in_a_cache(tmp_path: Path, lines: Case) -> None:
+    """Nor do two points, nor an arm and the pairs of a suspect before it."""
+    with sse_server(FINE) as server:
+        conduct, deployments, done = ours(tmp_path, server.url)
+        measured = measure(lines, conduct)
+        assert (deployments.started, done) == (3, [])
+        assert [run.notes for run in measured.measurement.runs] == [(), (), ()]
+        measure(replace(lines, case_id="c2-off"), conduct)
+        assert deployments.started == 6, "the first run of another point asks the same as well"
+        pair = PairRun(name="pair-01-candidate", number=1, prompts="pair-01", source=None, what="pair 1/5", done=0, of=10)
+        once = replace(lines, traffic=replace(lines.traffic, runs=1))
+        _run_of_pair(once, deployments.restart(once.topology), pair, conduct)
+        measure(once, conduct)
+        assert deployments.started == 8, "what a pair has asked is known too"
+        measure(replace(once, traffic=replace(once.traffic, cache="warm")), conduct)
+    assert (deployments.started, done) == (8, []), "warm it is to be"
+
+
+def test_caches_that_can_be_emptied_need_no_new_deployment(tmp_path: Path, lines: Case) -> None:
+    vllm = replace(lines, topology=replace(lines.topology, engine="vllm"))
+    off = replace(vllm, topology=replace(vllm.topology, kv_cache=KvCache(prefix_caching=False)))
+    with sse_server(FINE) as server:
+        conduct, deployments, done = ours(tmp_path, server.url)
+        measure(vllm, conduct)
+        assert (deployments.started, done) == (1, ["device"] * 2)
+        measure(off, conduct)
+    assert (deployments.started, done) == (2, ["device"] * 2), "without caches there is nothing to empty"
+
+
+def test_of_somebody_elses_server_it_is_said(tmp_path: Path, lines: Case) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments = conduct_at(tmp_path, server.url)
+        measured = measure(lines, conduct)
+    assert deployments.started == 1
+    assert [run.notes for run in measured.measurement.runs] == [(), (MET_BEFORE,), (MET_BEFORE,)]
 
 
 def test_a_warm_arm_is_asked_its_own_requests_once_before(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from pytest_dynperf.scenario.case import Case
 from pytest_dynperf.scenario.expectation import Expectation, Gate
 from pytest_dynperf.scenario.platform import Platform
 from pytest_dynperf.scenario.topology import Topology
-from pytest_dynperf.scenario.traffic import Traffic
+from pytest_dynperf.scenario.traffic import Traffic, Workload
 from pytest_dynperf.session import judging
 from pytest_dynperf.session.detection import Affordable, affordable_pairs, detectable, documents_for, pairs_s
-from pytest_dynperf.session.plan import Plan, Settings, case_limit_s, estimate, plan_lines
+from pytest_dynperf.session.plan import START_S, Plan, Settings, case_limit_s, estimate, plan_lines
 from pytest_dynperf.verdict.sequential import LOOKS
 
 if TYPE_CHECKING:
@@ -109,6 +109,31 @@ def test_a_reference_that_is_not_selected_is_planned_and_so_is_the_warming_of_ca
     assert limits[0] is not None
     assert limits[1] is not None
     assert limits[1] > limits[0]
+
+
+def test_a_reference_is_planned_once_for_all_arms_that_need_it(tmp_path: Path) -> None:
+    off = replace(CASE, case_id="c2-off", arm="off")
+    arms = tuple(replace(CASE, case_id=f"c2-{arm}", arm=arm, reference=off) for arm in ("cold", "warm", "disk"))
+    text = _lines(tmp_path, cases=arms)
+    assert text.count("first, where nothing has measured it: c2-off") == 1
+    run_s = estimate(off, tmp_path).seconds
+    assert f"3 cases, about {4 * run_s + 2 * START_S['process']:.0f} s" in text, (
+        "three arms on one deployment, and the reference on its own"
+    )
+
+
+def test_what_must_be_deployed_anew_for_every_run_is_planned(tmp_path: Path) -> None:
+    """Questions are the same in every run, and nothing empties the mocker's caches."""
+    asked = replace(CASE, traffic=replace(CASE.traffic, workload=Workload(kind="fact-table"), requests=512))
+    cold, warm = (replace(asked, traffic=replace(asked.traffic, cache=cache)) for cache in ("as-is", "warm"))
+    made, words = _settings(tmp_path), "deployed anew before each further run"
+    assert words in _lines(tmp_path, cases=(cold,))
+    assert words not in _lines(tmp_path, cases=(warm,))
+    assert words not in _lines(tmp_path, cases=(CASE,))
+    assert words not in _lines(tmp_path, cases=(cold,), endpoint_url="http://127.0.0.1:1", model="m")
+    dealt = replace(cold, traffic=replace(cold.traffic, workload=Workload(kind="fact-table", deal=True)))
+    assert words not in _lines(tmp_path, cases=(dealt,)), "each run asks others"
+    assert (case_limit_s(cold, made) or 0) > (case_limit_s(dealt, made) or 0)
 
 
 def test_documents_of_another_load_platform_or_shape_promise_nothing(tmp_path: Path) -> None:

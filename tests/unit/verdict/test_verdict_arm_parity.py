@@ -124,6 +124,15 @@ def test_the_noise_is_that_of_the_reference_and_its_absence_is_said() -> None:
     assert "did not answer 1 item (q399)" in half.notes[0]
 
 
+def test_texts_that_differ_wait_for_the_noise_that_was_promised() -> None:
+    promise = replace(PROMISE, texts=True, noise="off-again")
+    other = [replace(reply, text=f"{reply.text}!") for reply in answers(400)]
+    assert compare(answers(400), other, promise).outcome is Outcome.INCONCLUSIVE
+    assert compare(answers(400), other, promise, noise=answers(400)).outcome is Outcome.REGRESSED
+    lost = compare(answers(400), answers(400, wrong=range(100)), promise)
+    assert lost.outcome is Outcome.REGRESSED, "answers that are lost need no noise to be lost"
+
+
 # ---- the verdict of the case
 
 

@@ -31,6 +31,18 @@ def test_a_reference_that_repeats_itself_excuses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("again", "why"),
+    [({}, "it has not been measured"), (arm(100, run="run-1-repeated"), "it was asked nothing that the reference was asked")],
+)
+def test_what_is_named_to_tell_the_noise_is_waited_for(again: dict[str, str | None], why: str) -> None:
+    found = judge_texts(arm(100), arm(100, other=100), again, awaited="off-again")
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.reasons[0].endswith(f"whether the reference repeats itself off-again is to tell, and {why}")
+    assert judge_texts(arm(100), arm(100, other=1), arm(100), awaited="off-again").outcome is Outcome.REGRESSED
+    assert judge_texts(arm(100), arm(100), again, awaited="off-again").outcome is Outcome.UNCHANGED, "what is the same needs no excuse"
+
+
+@pytest.mark.parametrize(
     ("n", "ours", "itself", "outcome"),
     [
         (5000, 50, 50, Outcome.UNCHANGED),  # shown to be no more than the noise
