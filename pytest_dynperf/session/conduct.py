@@ -17,8 +17,8 @@ from pytest_dynperf.accelerator.nvml import list_gpus
 from pytest_dynperf.errors import DynperfError
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.quantity import Absent
-from pytest_dynperf.session.control import control_of, parse_control
 from pytest_dynperf.session.caches import MET_BEFORE, emptied, meets_itself, restarts, words_of
+from pytest_dynperf.session.control import control_of, parse_control
 from pytest_dynperf.session.duet import OpenDuet, close, measure_pairs
 from pytest_dynperf.session.environments import environment_of
 from pytest_dynperf.session.judging import Judged, Measured, first_look, terms_for
@@ -33,12 +33,12 @@ from pytest_dynperf.verdict.judge import invalid
 from pytest_dynperf.verdict.sequential import LOOKS, Possible, Step, next_step
 
 if TYPE_CHECKING:
-    from pytest_dynperf.deployment.running import Deployment
     from collections.abc import Callable
 
-    from pytest_dynperf.measurement.measurement import Run
+    from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
     from pytest_dynperf.load.run import Progress
+    from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.control import Control, ControlArm
     from pytest_dynperf.session.duet import PairRun
@@ -64,15 +64,15 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
     runs: list[Run] = []
     discarded: list[Run] = []
     names: list[str] = []
-    problems: tuple[str, ...] = ()
     logs: dict[str, None] = {}
+    problems: tuple[str, ...] = ()
     while len(runs) < case.traffic.runs and not problems:
         number = len(runs) + 1
         prompts = f"{'fresh' if fresh else 'run'}-{number}{'-repeated' if discarded and discarded[-1].name.endswith(f'-{number}') else ''}"
-        names.append(name := prefix + prompts)
         deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
         if not _may_begin(case, conduct, deployment, prompts=prompts, number=number):
             deployment = deployments.restart(case.topology)
+        names.append(name := prefix + prompts)
         conduct.deadline.now(f"in run {number} of {case.traffic.runs}{' of the fresh session' if fresh else ''}")
         run = _run(case, conduct, deployment, name=name, number=number, prompts=prompts)
         logs |= dict.fromkeys(deployments.logs)
@@ -177,6 +177,7 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         seed=settings.seed,
         deployments=conduct.deployments,
         run=lambda of, deployment, pair: _run_of_pair(of, deployment, pair, conduct),
+        may_begin=lambda of, deployment, prompts, number: _may_begin(of, conduct, deployment, prompts=prompts, number=number),
         environment_of=lambda of, deployment: environment_of(of, deployment, settings, conduct.deployments),
     )
 
@@ -184,7 +185,6 @@ def _by_duet(case: Case, measured: Measured, judged: Judged, arm: ControlArm, co
         pairs, known = duet.so_far(), judged.documents
         return confirm_by_duet(judged.verdict, pairs, case.expectation, documents=known, terms=judged.terms, final=final)
 
-        may_begin=lambda of, deployment, prompts, number: _may_begin(of, conduct, deployment, prompts=prompts, number=number),
     verdict, refused, begun_s = judged.verdict, None, conduct.budget.spent_s
     try:
         while (ask := next_step(verdict, Possible(pairs=LOOKS[-1]), measured_pairs=len(duet.pairs))).step is Step.PAIRS:
