@@ -7,6 +7,7 @@ const [directory, ...files] = process.argv.slice(2);
 globalThis.throwError = (message) => {
   throw new Error(message);
 };
+globalThis.crypto ??= require("node:crypto").webcrypto; // Node.js 18 does not show it
 require(path.resolve(directory, "wasm_exec.js"));
 
 async function main() {
