@@ -111,6 +111,13 @@ def test_a_reference_that_is_not_selected_is_planned_and_so_is_the_warming_of_ca
     assert limits[1] > limits[0]
 
 
+def test_a_real_engine_takes_longer_to_start_than_a_simulated_one(tmp_path: Path) -> None:
+    real = replace(CASE, topology=replace(CASE.topology, engine="vllm"))
+    run_s = estimate(CASE, tmp_path).seconds
+    for case, start_s in ((CASE, START_S["process"]), (real, START_S["engine"])):
+        assert f"1 case, about {run_s + start_s:.0f} s" in _lines(tmp_path, cases=(case,))
+
+
 def test_a_reference_is_planned_once_for_all_arms_that_need_it(tmp_path: Path) -> None:
     off = replace(CASE, case_id="c2-off", arm="off")
     arms = tuple(replace(CASE, case_id=f"c2-{arm}", arm=arm, reference=off) for arm in ("cold", "warm", "disk"))
