@@ -1,0 +1,6 @@
+"""Does the echo stutter?"""
+
+
+def test_echo(perf):
+    perf.measure()
+    perf.check()
