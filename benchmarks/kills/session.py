@@ -68,6 +68,7 @@ PLANTED = {
 }
 """Leaks to plant, by name: each must turn the campaign red."""
 _WORKER_S = 20.0
+_STACKS_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,11 +179,15 @@ def _xdist_workers(session: Session) -> list[int]:
 
 
 def finish(session: Session, timeout_s: float) -> bool:
-    """Wait for pytest; whether it ended by itself. What did not is killed."""
+    """Wait for pytest; whether it ended by itself. What did not is killed, and its output then says where it was."""
     try:
         session.process.wait(timeout_s)
         return True
     except subprocess.TimeoutExpired:
+        for number in (*_xdist_workers(session), session.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGABRT)  # pytest's faulthandler prints every thread's stack
+        time.sleep(_STACKS_S)
         os.killpg(session.process.pid, signal.SIGKILL)
         session.process.wait()
         return False

@@ -72,7 +72,7 @@ class Sampler:
         """CPU time of the process that read, known after :meth:`finish`."""
         if self._sources:
             urls = [url for _, url in endpoint.metrics_urls]
-            headers = [_headers(endpoint, url) for url in urls]
+            headers = [headers_of(endpoint, url) for url in urls]
             orders = process.orders(urls, interval_s=interval_s, headers=headers, ca_file=endpoint.ca_file, budget_bytes=budget_bytes)
             self._start(orders)
         self._gpus = None if gpus is None else GpuSampler(gpus)
@@ -168,7 +168,7 @@ def _becomes_ready(started: subprocess.Popen[bytes], patience_s: float) -> bool:
     return heard == process.READY
 
 
-def _headers(endpoint: Endpoint, url: str) -> dict[str, str]:
+def headers_of(endpoint: Endpoint, url: str) -> dict[str, str]:
     """What goes to the endpoint goes to its own origin, and nowhere else."""
     if urlsplit(url)[:2] != urlsplit(endpoint.base_url)[:2]:
         return {}

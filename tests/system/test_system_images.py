@@ -132,6 +132,29 @@ def test_nats_answers(start: Callable[..., Container]) -> None:
     wait_for(lambda: answers(f"http://127.0.0.1:{published(container, '8222/tcp')}/healthz"), "nats-server")
 
 
+NGINX = """
+daemon off;
+pid /tmp/pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+  server { listen 8080; location / { return 200; } }
+}
+"""
+
+
+def test_nginx_answers(start: Callable[..., Container], tmp_path: Path) -> None:
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(NGINX)
+    volumes = {str(configuration): {"bind": "/etc/nginx.conf", "mode": "ro"}}
+    command = ["nginx", "-e", "stderr", "-p", "/tmp", "-c", "/etc/nginx.conf"]
+    container = start("nginx", command, volumes=volumes, ports={"8080/tcp": ("127.0.0.1", None)})
+
+    wait_for(lambda: answers(f"http://127.0.0.1:{published(container, '8080/tcp')}/"), "nginx")
+
+
 IMPORTS = """
 import os, sys
 import numpy, ssl, sqlite3, tokenizers, transformers, uvloop, zmq

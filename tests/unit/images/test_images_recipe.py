@@ -19,9 +19,9 @@ def made() -> dict[str, Recipe]:
 
 def test_the_same_key_every_time(made: dict[str, Recipe]) -> None:
     assert {one.reference for one in recipes().values()} == {one.reference for one in made.values()}
-    assert set(made) == {"etcd", "nats", "dynamo"}
+    assert set(made) == {"etcd", "nats", "nginx", "dynamo"}
     assert made["etcd"].reference.startswith("dynperf-test/etcd:")
-    assert len({one.key for one in made.values()}) == 3
+    assert len({one.key for one in made.values()}) == 4
 
 
 def test_another_version_or_instruction_is_another_key(made: dict[str, Recipe]) -> None:
