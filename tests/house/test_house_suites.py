@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from pytest_dynperf.deployment.versions import choose
 from pytest_dynperf.scenario.search import find_platforms
 from pytest_dynperf.scenario.sweep import expand
 from pytest_dynperf.scenario.toml_file import load_scenario
+from pytest_dynperf.session.plan import START_S, estimate
 from pytest_dynperf.workload.media import read_images
 from pytest_dynperf.workload.trace import read_trace, write_trace
 from tests.house.markdown import ROOT, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_dynperf.scenario.case import Case
@@ -156,3 +158,43 @@ def test_drafts_that_are_not_accepted_less_with_more_noise_are_found(accepted: d
 
 def test_the_pictures_are_pictures() -> None:
     assert len(read_images(SUITES["multimodal"].parent / "pictures")) == 8
+
+
+# ---- one session on a CPU
+
+CPU_MINUTES = 45
+"""By the plan's assumptions, which are dearer than what two idle cores take."""
+
+
+def starts(found: Sequence[Case]) -> int:
+    """Deployments that a suite's cases need, one after the other; an arm that shows the noise has one of its own."""
+    anew = sum(case.arm is not None and case.arm == case.expectation.parity.noise for case in found)
+    return len({case.topology.deployment_key for case in found}) + anew
+
+
+def minutes(found: Mapping[str, Sequence[Case]]) -> float:
+    measuring_s = sum(estimate(case, ROOT / "nowhere").seconds for each in found.values() for case in each)
+    return (measuring_s + START_S["engine"] * sum(starts(each) for each in found.values())) / 60
+
+
+def on_a_cpu() -> dict[str, list[Case]]:
+    found = {suite: [case for case in cases(suite, "cpu") if case.skip is None] for suite in SUITES}
+    return {suite: each for suite, each in found.items() if each}
+
+
+def test_all_suites_on_a_cpu_are_one_session() -> None:
+    found = on_a_cpu()
+    assert minutes(found) < CPU_MINUTES
+    asked_more = {suite: [replace(case, traffic=replace(case.traffic, requests=512)) for case in each] for suite, each in found.items()}
+    assert minutes(asked_more) > CPU_MINUTES
+
+
+def test_the_page_counts_the_cases_and_starts_of_a_session_on_a_cpu() -> None:
+    page, found = read("cpu-platform.md"), on_a_cpu()
+    listed: dict[str, tuple[int, int]] = {}
+    for names, counts, begun in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([\d, ]+) \| ([\d, ]+) \| ", page, re.MULTILINE):
+        pairs = zip(counts.split(", "), begun.split(", "), strict=True)
+        listed |= dict(zip(re.findall(r"`(\w+)`", names), ((int(count), int(start)) for count, start in pairs), strict=True))
+    assert listed == {suite: (len(each), starts(each)) for suite, each in found.items()}
+    counted, begun_in_all = (sum(pair[place] for pair in listed.values()) for place in range(2))
+    assert f"{counted} cases on {begun_in_all} deployments" in page
