@@ -1,4 +1,4 @@
-"""Makes the environments of a recipe: virtual environments filled by pip, repaired, checked.
+"""Makes the environments of a recipe: virtual environments filled by uv or pip, repaired, checked.
 
 They are made where they stay (a virtual environment cannot be moved), and count only when their marker is there: ``built.json`` once every
 package is in, ``installed.json`` (the same file, renamed) once a completion has come back. A directory without either is rubbish; the next
@@ -13,8 +13,9 @@ import platform
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.errors import InstallationError, UsageError
@@ -22,14 +23,17 @@ from pytest_dynperf.installation import pip_words
 from pytest_dynperf.installation.distributions import python_version, versions_in
 from pytest_dynperf.installation.found import MARKER, SCHEMA, environment_directory, read_marker
 from pytest_dynperf.installation.logged_process import run_logged, tail
+from pytest_dynperf.installation.quick import put_away, uv_for
 from pytest_dynperf.installation.recipe import GB
 from pytest_dynperf.installation.repair import repair
 from pytest_dynperf.run_directory import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_dynperf.installation.logged_process import Account
+    from pytest_dynperf.installation.quick import Uv
     from pytest_dynperf.installation.recipe import Part, Recipe, Step
 
 BUILT = "built.json"
@@ -99,8 +103,10 @@ def build(recipe: Recipe, cache_directory: Path, python: Path, account: Account,
         (directory / OWNED).write_text(f"{recipe.name}\n", encoding="utf-8")
         log.unlink(missing_ok=True)
         runner = Runner(account=account, log=log, keep=keep)
+        runner = replace(runner, uv=uv_for(python, directory, runner.environment(), partial(runner.run, failure=None)))
         versions = {part.name: _make(part, directory, python, runner) for part in recipe.parts}
         seconds = time.monotonic() - began
+        put_away(directory)
         marker = _marker(recipe, versions, python, seconds)
         write_atomically(directory / BUILT, json.dumps(marker, indent=1) + "\n")
     except OSError as error:
@@ -146,18 +152,23 @@ def _marker(recipe: Recipe, versions: dict[str, dict[str, str]], python: Path, s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """What every process of an installation shares: who is told, the log, descriptors that it keeps open."""
+    """What every process of an installation shares: who is told, the log, descriptors that it keeps open; uv, where it is to be had."""
 
     account: Account
     log: Path
     keep: tuple[int, ...]
+    uv: Uv | None = None
 
-    def run(self, *argv: str, failure: str | None, limit_s: float = STEP_S) -> int:
-        """The exit status, which with ``failure`` is 0.
+    def environment(self) -> dict[str, str]:
+        """Ours, without what would send packages elsewhere."""
+        return {name: value for name, value in os.environ.items() if name not in _LEFT_OUT and not name.startswith("UV_")}
+
+    def run(self, *argv: str, failure: str | None, limit_s: float = STEP_S, variables: Mapping[str, str] | None = None) -> int:
+        """The exit status, which with ``failure`` is 0. ``variables`` are set besides.
 
         :raises InstallationError: saying ``failure``, the last lines and what to do, when it is not.
         """
-        environment = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
+        environment = {**self.environment(), **(variables or {})}
         status = run_logged(argv, log=self.log, account=self.account, environment=environment, limit_s=limit_s, keep=self.keep)
         if status and failure is not None:
             output = tail(self.log)
@@ -194,21 +205,37 @@ def _make(part: Part, directory: Path, python: Path, runner: Runner) -> dict[str
 
 def _run(step: Step, place: Path, runner: Runner) -> None:
     pip = (str(place / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input")
-    if step.install:
+    if step.install and not (runner.uv is not None and _done_by_uv(step, place, runner, runner.uv)):
         command = (*pip, "install", "--progress-bar", "off", *(() if step.dependencies else ("--no-deps",)), *step.install)
-        failure = f"pip could not install {', '.join(step.install)}"
-        started = runner.log.stat().st_size
-        further: tuple[str, ...] = ()
-        if step.index is not None and runner.run(*command, failure=None) == 0:
-            return
-        if step.index is not None and pip_words.not_found(tail(runner.log, started)):
-            runner.account.say(f"    not where pip looks for packages; asking {step.index} as well")
-            further = ("--extra-index-url", step.index)
-        runner.run(*command, *further, failure=failure)
+        _install(step, command, runner)
     if step.remove:
         runner.run(*pip, "uninstall", "--yes", *step.remove, failure=f"pip could not remove {', '.join(step.remove)}")
     if step.repair is not None:
         runner.account.say(f"    repaired {repair(step.repair, packages_directory(place))}")
+
+
+def _install(step: Step, command: tuple[str, ...], runner: Runner) -> None:
+    failure = f"pip could not install {', '.join(step.install)}"
+    started = runner.log.stat().st_size
+    further: tuple[str, ...] = ()
+    if step.index is not None and runner.run(*command, failure=None) == 0:
+        return
+    if step.index is not None and pip_words.not_found(tail(runner.log, started)):
+        runner.account.say(f"    not where pip looks for packages; asking {step.index} as well")
+        further = ("--extra-index-url", step.index)
+    runner.run(*command, *further, failure=failure)
+
+
+def _done_by_uv(step: Step, place: Path, runner: Runner, uv: Uv) -> bool:
+    command = uv.install(place / "bin" / "python", step.install, dependencies=step.dependencies)
+    if runner.run(*command, failure=None, variables=uv.variables) == 0:
+        return True
+    if step.index is not None:
+        runner.account.say(f"    not where pip looks for packages, it seems; asking {step.index} as well")
+        if runner.run(*command, failure=None, variables=uv.asking(step.index)) == 0:
+            return True
+    runner.account.say("    uv could not; pip does it")
+    return False
 
 
 def packages_directory(place: Path) -> Path:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def install(recipe: Recipe, cache_directory: Path, python: Path, account: Account) -> Installed:
-    """Make what is not there of ``recipe``: 5 to 25 minutes for ``cpu``, a moment where all is there.
+    """Make what is not there of ``recipe``: 4 to 15 minutes for ``cpu``, a moment where all is there.
 
     :raises DynperfError: for what cannot be made; nothing that is half made counts as installed.
     """
