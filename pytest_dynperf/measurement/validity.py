@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.measurement.gpu_validity import gpu_problems
+from pytest_dynperf.metrics.accuracy import graded
 from pytest_dynperf.metrics.success import successful
 from pytest_dynperf.scenario.traffic import ITEM_KINDS
 
@@ -35,6 +36,7 @@ def problems(recording: Recording, traffic: Traffic, expectation: Expectation) -
         *_failures(recording, expectation),
         *_counts(recording, valid, traffic),
         *_lengths(valid, traffic),
+        *_answers(recording, expectation),
         *_load(recording, traffic, expectation),
         *_instrument(recording.certificate, expectation),
     )
@@ -91,6 +93,17 @@ def _lengths(valid: tuple[RequestRecord, ...], traffic: Traffic) -> Iterator[str
         yield (
             f"{len(outputs)} of {len(valid)} requests have completion_tokens from {min(counted)} to {max(counted)}, "
             f"asked was OSL {_range([asked for asked, _ in outputs])} exactly (ignore_eos)"
+        )
+
+
+def _answers(recording: Recording, expectation: Expectation) -> Iterator[str]:
+    """What nobody can read is neither right nor wrong, and 0 % right would be said of whoever reads."""
+    answered = [record for record in recording.measured if record.item is not None and record.error is None]
+    unread = [record.answer or "" for record in answered if graded(record) is None]
+    if unread and len(unread) / len(answered) > (allowed := expectation.parity.max_unreadable):
+        yield (
+            f"{len(unread)} of {len(answered)} answers could not be read ({len(unread) / len(answered):.1%}, allowed {allowed:.1%} by "
+            f"expect.parity.max_unreadable): there is no letter A to D in {unread[0][:60]!r}"
         )
 
 

@@ -245,3 +245,22 @@ def test_what_a_picture_counts_is_the_models_affair() -> None:
 def test_a_given_text_is_as_long_as_it_is() -> None:
     longer = recording([replace(r, prompt_tokens=1000) for r in GOOD])
     assert found(longer, replace(TRAFFIC, workload=Workload(kind="prompts", file="prompts.jsonl"))) == ()
+
+
+def answering(*answers: str) -> Recording:
+    """Questions to which A is right, and what was answered."""
+    return recording(
+        tuple(
+            replace(GOOD[index % len(GOOD)], index=index, item=f"facts/{index}", subject="facts", expected="A", answer=answer)
+            for index, answer in enumerate(answers)
+        )
+    )
+
+
+def test_answers_that_nobody_can_read_are_not_wrong_ones() -> None:
+    assert found(answering(*["B"] * 200)) == (), "all of them are wrong, and that is an accuracy"
+    assert found(answering(*["A"] * 198, "who knows", "")) == ()
+    (said,) = found(answering(*["A"] * 197, "who knows", "", "Paris"))
+    assert said == (
+        "3 of 200 answers could not be read (1.5%, allowed 1.0% by expect.parity.max_unreadable): there is no letter A to D in 'who knows'"
+    )
