@@ -45,7 +45,7 @@ def inactive(topology: Topology, traffic: Traffic, recording: Recording, *, min_
     if topology.engine == "unknown" or recording.incidents or not successful(recording):
         return ()
     return (
-        *_speculation(topology, recording),
+        *_speculation(topology, recording, share=min_active_share),
         *_tiers(topology, traffic, recording, share=min_active_share),
         *_device(topology, traffic, recording, share=min_active_share),
         *_routing(topology, traffic, recording, share=min_active_share),
@@ -72,7 +72,7 @@ def asked_before(traffic: Traffic) -> float:
     return (workload.turns - 1) / (workload.turns + 1) if workload.kind == "conversation" else 0.0
 
 
-def _speculation(topology: Topology, recording: Recording) -> Iterator[str]:
+def _speculation(topology: Topology, recording: Recording, *, share: float) -> Iterator[str]:
     method = topology.speculation.method
     if method == "none":
         return
@@ -82,6 +82,7 @@ def _speculation(topology: Topology, recording: Recording) -> Iterator[str]:
         series=(ids.ENGINE_DRAFTS, ids.ENGINE_DRAFT_TOKENS),
         where=_WORKERS,
         otherwise="see in their logs whether they took the speculative configuration",
+        share=0.0 if method == "ngram" else share,  # it drafts where it finds something, a model drafts in every step
     )
     yield from unproven(evidence, recording)
 

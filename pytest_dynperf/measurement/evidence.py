@@ -52,8 +52,8 @@ PROMETHEUS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 BLOCK_TOKENS = 128
 """Tokens that a block is taken to hold where nobody says: the largest size that engines have here, so that too few blocks are asked for."""
 
-_REQUESTS = frozenset({ids.KV_TRANSFERS, ids.ENGINE_REQUESTS, ids.ROUTER_HIT_RATE + ids.SUM})
-"""Count at most one for each request (and rank)."""
+_REQUESTS = frozenset({ids.ENGINE_DRAFTS, ids.ENGINE_DRAFT_TOKENS, ids.KV_TRANSFERS, ids.ENGINE_REQUESTS, ids.ROUTER_HIT_RATE + ids.SUM})
+"""Held against the number of requests: each makes one of them, or drafts more than once."""
 
 _BLOCKS = frozenset({ids.KVBM_OFFLOADED_BLOCKS, ids.KVBM_OFFLOADED_PAST_HOST, ids.KVBM_ONBOARDED_BLOCKS, ids.KVBM_ONBOARDED_FROM_DISK})
 

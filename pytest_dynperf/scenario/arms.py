@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.scenario import Layer, Scenario
 
 ARMS = "arms"
-AXIS = "arm"
-"""Under this name an arm stands among the axes of its case."""
 
 _TABLES = ("topology", "traffic", "expect", "fault")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")

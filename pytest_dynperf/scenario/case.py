@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.traffic import Traffic
 
 
+AXIS = "arm"
+"""Under this name an arm stands among the axes of its case."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """``case_id`` is stable text such as ``agg-isl256-osl32-c4``: what names baselines, selects with ``-k`` and stands in reports.
@@ -46,5 +50,11 @@ class Case:
 
     @property
     def point(self) -> str:
-        """What all arms of one point of the axes have in common: the name without the arm; without arms the name."""
-        return self.name if self.arm is None else self.name.removesuffix(f"-{self.arm}")
+        """What all arms of one point of the axes have in common, and no other point: the suite with the values of the axes. Prompts are
+        named by it, so that an arm with another mode or fault, which stands in its id, is asked the same. Without axes: the name without
+        the arm.
+        """
+        if self.arm is None:
+            return self.name
+        shared = ", ".join(f"{key}={value}" for key, value in self.axes if key != AXIS)
+        return f"{self.suite}/{shared}" if (AXIS, self.arm) in self.axes else self.name.removesuffix(f"-{self.arm}")

@@ -13,8 +13,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_dynperf.errors import ScenarioError
-from pytest_dynperf.scenario.arms import AXIS, Arm, arms_of, override_arms, reject_flaws, related
-from pytest_dynperf.scenario.case import Case
+from pytest_dynperf.scenario.arms import Arm, arms_of, override_arms, reject_flaws, related
+from pytest_dynperf.scenario.case import AXIS, Case
 from pytest_dynperf.scenario.expectation import Expectation
 from pytest_dynperf.scenario.fault import NOTHING, Fault
 from pytest_dynperf.scenario.fault import flaw as fault_flaw

@@ -21,7 +21,8 @@ from pytest_dynperf.errors import CaseTimeout, DeploymentError, DynperfError, Le
 from pytest_dynperf.run_directory import write_atomically
 from pytest_dynperf.session.conduct import expected_s, in_time, measure
 from pytest_dynperf.session.parity_records import parity_of
-from pytest_dynperf.verdict.arm_parity import with_parity
+from pytest_dynperf.session.shared import Noted
+from pytest_dynperf.verdict.arm_parity import ArmParity, with_parity
 from pytest_dynperf.verdict.verdict import Outcome
 from pytest_dynperf.verdict.weigh import flaws
 
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.conduct import Conduct
     from pytest_dynperf.session.judging import Judged, Measured
-    from pytest_dynperf.verdict.arm_parity import ArmParity
 
 SCHEMA = 1
 _FOR = "for-"
 """Begins the names of runs that were made because another arm needed them."""
+
+_HARDWARE = ("cpu.model", "gpu.sku", "gpu.memory_gib")
 
 
 def ready_reference(case: Case, conduct: Conduct) -> None:
@@ -61,11 +63,12 @@ def ready_reference(case: Case, conduct: Conduct) -> None:
     if reference.skip is not None:
         msg = f"nothing can be compared with the reference {reference.case_id}, which is not measured on {case.platform}: {reference.skip}"
         raise UsageError(msg)
-    found = _noted(reference, conduct)
-    if found is None:
-        found = _measure_for(case, reference, conduct)
-    if isinstance(found, str):
-        msg = f"nothing can be compared with the reference arm {reference.case_id}: {found}"
+    if reference.point != case.point:
+        msg = f"{case.name} and its reference {reference.name} would be asked other prompts: Case.case_id must be the same up to the arm"
+        raise UsageError(msg)
+    found = _noted(reference, conduct) or _measure_for(case, reference, conduct)
+    if found.problem is not None:
+        msg = f"nothing can be compared with the reference arm {reference.case_id}: {found.problem}"
         raise DeploymentError(msg)
     conduct.references[case.name] = found
 
@@ -77,7 +80,7 @@ def note_arm(case: Case, measured: Measured, conduct: Conduct) -> None:
     :raises RunDirectoryError: when it cannot be written.
     """
     if case.arm is not None and case.expectation.parity.reference is not None and not flaws(measured.measurement, case.expectation):
-        _note(case, _records(case, measured, conduct), None, conduct)
+        _note(case, Noted(records=_records(case, measured, conduct), facts=_facts(measured)), conduct)
 
 
 def judged_with_parity(case: Case, judged: Judged, measured: Measured, conduct: Conduct) -> tuple[Judged, ArmParity | None]:
@@ -86,54 +89,72 @@ def judged_with_parity(case: Case, judged: Judged, measured: Measured, conduct: 
     """
     if not case.expectation.parity.judges(case.arm) or judged.verdict.outcome is Outcome.INVALID:
         return judged, None
-    files = {"candidate": _records(case, measured, conduct)}
-    if case.name in conduct.references:
-        files["reference"] = conduct.references[case.name]
+    reference = conduct.references.get(case.name, Noted())
+    files = {"candidate": _records(case, measured, conduct), "reference": reference.records}
+    root = conduct.run_directory.root
+    if (apart := _apart(case, reference, measured)) is not None:
+        assert case.reference is not None
+        parity = ArmParity(reference=case.reference.case_id, outcome=Outcome.INVALID, reasons=(apart,))  # whatever the files say
+        return replace(judged, verdict=with_parity(judged.verdict, parity)), parity
     noise = None if case.noise is None else _noted(case.noise, conduct)
-    if isinstance(noise, tuple):
-        files["noise"] = noise
-    parity = parity_of(case, files, conduct.run_directory.root)
+    if noise is not None and noise.problem is None:
+        files["noise"] = noise.records
+    parity = parity_of(case, files, root)
     if case.noise is None or "noise" in files or parity.texts is None or not parity.texts.differing:
         return replace(judged, verdict=with_parity(judged.verdict, parity)), parity
-    found = noise if isinstance(noise, str) else _measured_noise(case, case.noise, measured, conduct)
-    if isinstance(found, tuple):
-        parity = parity_of(case, {**files, "noise": found}, conduct.run_directory.root)
+    found = noise or _measured_noise(case, case.noise, measured, conduct)
+    if found.problem is None:
+        parity = parity_of(case, {**files, "noise": found.records}, root)
     else:
-        parity = replace(parity, notes=(*parity.notes, f"{case.noise.case_id} could not be measured: {found}"))
+        parity = replace(parity, notes=(*parity.notes, f"{case.noise.case_id} could not be measured: {found.problem}"))
     return in_time(replace(judged, verdict=with_parity(judged.verdict, parity)), case, conduct), parity
+
+
+def _apart(case: Case, reference: Noted, measured: Measured) -> str | None:
+    """Why answers of two arms say nothing about each other: other hardware rounds otherwise."""
+    ours = _facts(measured)
+    differing = [
+        f"{name} is {reference.facts[name]!r} there and {here!r} here"
+        for name, here in ours.items()
+        if reference.facts.get(name, here) != here
+    ]
+    if not differing:
+        return None
+    return f"the reference was measured on other hardware than {case.arm!r}, so that answers may differ by that: {'; '.join(differing)}"
 
 
 # ---- what was measured
 
 
-def _measure_for(case: Case, reference: Case, conduct: Conduct) -> tuple[str, ...] | str:
-    """The files of the reference, measured now; or why there are none, which the next arm is told at once."""
+def _measure_for(case: Case, reference: Case, conduct: Conduct) -> Noted:
+    """What is known of the reference, measured now; where it has no files, the next arm is told at once why."""
     try:
         measured = measure(reference, conduct, prefix=f"{_FOR}{case.arm}-")
         found = flaws(measured.measurement, reference.expectation)
     except (CaseTimeout, LeaseHeld, UnsupportedFaultError):
         raise  # of this case, of this moment, and no failure
     except DynperfError as error:
-        _note(reference, (), str(error), conduct)
-        return str(error)
-    records = _records(reference, measured, conduct)
+        noted = Noted(problem=str(error))
+        _note(reference, noted, conduct)
+        return noted
     problem = f"it is invalid: {found[0]}" if found else None
+    noted = Noted(records=_records(reference, measured, conduct), problem=problem, facts=_facts(measured))
     if conduct.deadline.over is None:
-        _note(reference, records, problem, conduct)
-    return records if problem is None else problem
+        _note(reference, noted, conduct)
+    return noted
 
 
-def _measured_noise(case: Case, noise: Case, measured: Measured, conduct: Conduct) -> tuple[str, ...] | str:
-    """The files of the reference once more, measured now; or why there are none. It is what a suspect asks for, and costs of its budget."""
+def _measured_noise(case: Case, noise: Case, measured: Measured, conduct: Conduct) -> Noted:
+    """What is known of the reference once more, measured now. It is what a suspect asks for, and costs of its budget."""
     if noise.skip is not None:
-        return f"it is skipped on {noise.platform}: {noise.skip}"
+        return Noted(problem=f"it is skipped on {noise.platform}: {noise.skip}")
     if (refused := conduct.budget.refusal(expected_s(noise, measured, noise.traffic.runs, starts=1))) is not None:
-        return refused
+        return Noted(problem=refused)
     try:
         with conduct.budget.spending():
             return _measure_for(case, noise, conduct)
     except DynperfError as error:
-        return str(error)  # the case has its runs and its texts, and they stand
+        return Noted(problem=str(error))  # the case has its runs and its texts, and they stand
 
 
 def _forget(case: Case, conduct: Conduct) -> None:
@@ -141,7 +162,7 @@ def _forget(case: Case, conduct: Conduct) -> None:
     for another arm stays, which another process may be about to read.
     """
     found = _noted(case, conduct)
-    if isinstance(found, tuple) and not all(Path(path).name.startswith(_FOR) for path in found):
+    if found is not None and not all(Path(path).name.startswith(_FOR) for path in found.records):
         conduct.run_directory.arm(case.suite, case.case_id).unlink(missing_ok=True)
 
 
@@ -152,15 +173,28 @@ def _records(case: Case, measured: Measured, conduct: Conduct) -> tuple[str, ...
     return tuple(str(path.relative_to(run_directory.root)) for path in paths)
 
 
-def _note(case: Case, records: tuple[str, ...], problem: str | None, conduct: Conduct) -> None:
-    table = {"schema": SCHEMA, "case": case.name, "records": list(records), "problem": problem}
+def _facts(measured: Measured) -> dict[str, str]:
+    """On what, as far as answers may depend on it."""
+    key = {} if measured.environment is None else measured.environment.key
+    return {name: key[name] for name in _HARDWARE if name in key}
+
+
+def _note(case: Case, noted: Noted, conduct: Conduct) -> None:
+    table = {
+        "schema": SCHEMA,
+        "case": case.name,
+        "records": list(noted.records),
+        "problem": noted.problem,
+        "facts": dict(noted.facts),
+    }
     write_atomically(conduct.run_directory.arm(case.suite, case.case_id), json.dumps(table, indent=2) + "\n")
 
 
-def _noted(case: Case, conduct: Conduct) -> tuple[str, ...] | str | None:
-    """The files of an arm; why it has none; ``None`` where nobody has measured it."""
+def _noted(case: Case, conduct: Conduct) -> Noted | None:
+    """What is known of an arm; ``None`` where nobody has measured it."""
     try:
         table = json.loads(conduct.run_directory.arm(case.suite, case.case_id).read_text("utf-8"))
-        return str(table["problem"]) if table["problem"] is not None else tuple(map(str, table["records"]))
+        problem = None if table["problem"] is None else str(table["problem"])
+        return Noted(records=tuple(map(str, table["records"])), problem=problem, facts=dict(table.get("facts", {})))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not there, or not ours: then it is measured

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 _RUN = "run-"
 
 
-def parity_of(case: Case, files: Mapping[str, Sequence[str]], root: Path) -> ArmParity:
+def parity_of(case: Case, files: Mapping[str, Sequence[str]], root: Path, *, name: str | None = None) -> ArmParity:
     """What the records in ``files`` (relative to ``root``, by ``reference``, ``candidate``, ``noise``) say. Never raises for a file: one
-    that cannot be read makes the parity *invalid*. Costs about 30 µs a record.
+    that cannot be read makes the parity *invalid*. ``name``: the case id of the reference, where the case does not know it. Costs about
+    30 µs a record.
     """
-    name = _name_of_reference(case)
+    name = name or (case.reference.case_id if case.reference is not None else str(case.expectation.parity.reference))
     records = {role: tuple(paths) for role, paths in files.items()}
     try:
         arms = {role: list(_replies(root, paths)) for role, paths in records.items()}
@@ -49,7 +50,7 @@ def rejudged_parity(result: CaseResult, verdict: Verdict, root: Path) -> tuple[V
     if missing or not recorded.records:
         gone = f"{missing[0]} is not in {root}" if missing else "no files were recorded"
         return with_parity(verdict, recorded), recorded, f"{result.case.name}: its recorded parity stands: {gone}"
-    now = parity_of(result.case, recorded.records, root)
+    now = parity_of(result.case, recorded.records, root, name=recorded.reference)
     return with_parity(verdict, now), now, None
 
 
@@ -67,9 +68,3 @@ def _replies(root: Path, paths: Sequence[str]) -> Iterator[Reply]:
                     subject=record.subject or "",
                     correct=None if record.item is None or record.error is not None else graded(record),
                 )
-
-
-def _name_of_reference(case: Case) -> str:
-    if case.reference is not None:
-        return case.reference.case_id
-    return f"{case.point.partition('/')[2]}-{case.expectation.parity.reference}"

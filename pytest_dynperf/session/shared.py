@@ -11,7 +11,7 @@ from pytest_dynperf.session.caches import Asked
 from pytest_dynperf.session.deadline import CaseDeadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pytest_dynperf.load.run import Progress
@@ -23,12 +23,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What is known of an arm that has been measured: its files, relative to the run directory, or the ``problem`` that left it without;
+    and ``facts`` of where, which must be the same for answers to be compared.
+    """
+
+    records: tuple[str, ...] = ()
+    problem: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
     """What every case of a process shares. ``progress`` is told case, run number, runs, the progress within the run, and what the run is
     for (``pair 3/5 control``; empty for a session's own). ``budget`` is the time left for what a suspect asks for, ``deadline`` that of the
     case. ``temporary`` is the session's directory for files that nobody keeps, made when it is needed. ``reset`` empties caches. ``asked``
-    says which prompts which deployment has been asked, ``references`` with which files of its reference a case began, by its name: another
-    process may measure that arm once more meanwhile.
+    says which prompts which deployment has been asked, ``references`` with which reference a case began, by its name: another process may
+    measure that arm once more meanwhile.
     """
 
     settings: Settings
@@ -40,4 +51,4 @@ class Conduct:
     temporary: Path | None = None
     reset: Reset = reset_caches
     asked: Asked = field(default_factory=Asked)
-    references: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    references: dict[str, Noted] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.endpoint import Endpoint
@@ -12,7 +13,7 @@ from pytest_dynperf.session.deployments import Deployments
 from pytest_dynperf.session.plan import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pytest_dynperf.deployment.launcher import Service
@@ -42,19 +43,20 @@ class Standing:
 
 class StandingDeployments(Deployments):
     """A deployment for every topology, all of them one server; ``started`` counts those that were made. With ``services`` they are taken
-    for our own, without for somebody else's.
+    for our own, without for somebody else's. ``keys``: that of each one's environment.
     """
 
     def __init__(self, url: str, settings: Settings, run_directory: RunDirectory) -> None:
         super().__init__(settings, run_directory, lambda _text: None)
         self._url = url
         self.services: Mapping[str, Service] = {}
+        self.keys: Iterator[Mapping[str, str]] = repeat({"name": "test"})
         self._running: tuple[Topology, Standing] | None = None
         self.started = 0
 
     def get(self, topology: Topology) -> Deployment:
         if self._running is None or self._running[0] != topology:
-            self._running = topology, Standing(Endpoint(base_url=self._url, model="fake"), services=self.services)
+            self._running = topology, Standing(Endpoint(base_url=self._url, model="fake"), services=self.services, key=next(self.keys))
             self.started += 1
         return self._running[1]
 

@@ -371,8 +371,13 @@ def test_once_in_a_while_is_not_active(name: str, part: int) -> None:
     assert inactive(topology, traffic, found, min_active_share=1e-6) == (), "how much is enough is the scenario's"
 
 
-def test_one_draft_is_enough_for_one_that_drafts_where_it_finds_something() -> None:
+def test_one_draft_is_enough_for_what_drafts_where_it_finds_something_and_not_for_a_model() -> None:
     assert inactive(DRAFTING, FRESH, seen(rose(ids.ENGINE_DRAFTS, 1))) == ()
+    for method in ("draft_model", "eagle3"):
+        drafting = replace(VLLM, speculation=Speculation(method=method, tokens=4, model="d"))
+        (reason,) = inactive(drafting, FRESH, seen(rose(ids.ENGINE_DRAFTS, 1)))
+        assert "drafts were counted 1 times while 30 requests were answered, needed are 3 " in reason
+        assert inactive(drafting, FRESH, seen(DRAFTS)) == ()
 
 
 def test_what_is_enough_follows_what_was_asked_before() -> None:

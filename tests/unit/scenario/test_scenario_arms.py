@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,7 +79,7 @@ def test_every_arm_is_a_case_at_every_point(tmp_path: Path) -> None:
         *("agg-isl64-osl8-c1-cold", "agg-isl64-osl8-c1-warm", "agg-isl64-osl8-c2-cold", "agg-isl64-osl8-c2-warm"),
     ], "equal topologies follow each other"
     warm = found["agg-isl64-osl8-c2-warm"]
-    assert (warm.arm, warm.point, warm.axes) == ("warm", "suite/agg-isl64-osl8-c2", (("traffic.concurrency", "2"), ("arm", "warm")))
+    assert (warm.arm, warm.point, warm.axes) == ("warm", "suite/traffic.concurrency=2", (("traffic.concurrency", "2"), ("arm", "warm")))
     assert (warm.topology.kv_cache.connector, warm.traffic.cache) == ("lmcache-mp", "warm")
     assert found["agg-isl64-osl8-c2-off"].topology.kv_cache.connector == "none"
 
@@ -94,6 +94,17 @@ def test_each_arm_knows_the_reference_of_its_own_point_and_the_reference_knows_n
             assert (arm.reference, arm.noise) == (reference, noise)
             assert arm.expectation.parity.judges(name)
     assert not any(found["agg-isl64-osl8-c1-off"].expectation.parity.judges(name) for name in ("off", "off-again", None))
+
+
+def test_arms_with_another_mode_or_fault_are_asked_the_same(tmp_path: Path) -> None:
+    """Both stand in the id of a case, and prompts must not depend on either."""
+    modes = "[arms.agg]\n[arms.disagg]\ntopology.mode = 'disagg'\n[arms.broken]\nfault.inject = 'kill worker'\n"
+    found = cases(tmp_path, HEAD + modes + '[expect.parity]\nreference = "agg"\ntexts = true\n')
+    points = {case.case_id: case.point for case in found.values()}
+    assert {case_id.split("-")[0] for case_id in points} == {"agg", "disagg"}
+    assert set(points.values()) == {"suite/traffic.concurrency=1", "suite/traffic.concurrency=2"}
+    by_hand = replace(found["disagg-isl64-osl8-c1-disagg"], axes=())
+    assert by_hand.point == "suite/disagg-isl64-osl8-c1", "who brings a case without axes says it by its id"
 
 
 def test_without_parity_arms_stand_for_themselves(tmp_path: Path) -> None:

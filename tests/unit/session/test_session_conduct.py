@@ -176,6 +176,22 @@ def test_messages_that_do_not_move_are_an_incident(tmp_path: Path, messages: flo
     assert absent_witnesses(CASE, witnessed) == ()
 
 
+def test_a_plane_that_nobody_could_look_at_is_not_shown(tmp_path: Path) -> None:
+    """NATS runs, and its monitor did not answer."""
+    over_nats = replace(CASE, topology=replace(CASE.topology, planes="nats"))
+    counts = iter((7.0, 7.0 + REQUESTS))
+    with sse_server(FINE) as server:
+        conduct, deployments = _conduct(tmp_path, server.url)
+        deployments.given.services = {"nats": cast("Service", object())}
+        silent = one_run(over_nats, conduct, deployments.given, name="run-1", number=1)
+        deployments.given.witness = lambda: {"nats.in_msgs": next(counts)}  # type: ignore[method-assign]
+        told = one_run(over_nats, conduct, deployments.given, name="run-2", number=2)
+    assert silent.problems == (
+        "topology.planes = 'nats' cannot be shown: NATS did not tell before and after the run how many messages it took in",
+    )
+    assert told.problems == ()
+
+
 def test_amounts_and_times_of_a_run_are_the_same_in_every_session(tmp_path: Path) -> None:
     traffic = replace(
         CASE.traffic,

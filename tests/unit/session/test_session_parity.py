@@ -195,6 +195,27 @@ def test_a_reference_that_is_measured_again_under_the_same_names_is_no_reference
     assert "for-on-run-1" in runs_in(tmp_path, OFF), "whoever needs it meanwhile measures it"
 
 
+def test_answers_of_other_hardware_are_not_compared(tmp_path: Path) -> None:
+    """Two GPUs of one host need not be of a kind."""
+    with sse_server(FINE) as server:
+        conduct, deployments = conduct_at(tmp_path, server.url)
+        kinds = ({"gpu.sku": "NVIDIA H100 PCIe", "gpu.count": "1"}, {"gpu.sku": "NVIDIA H100 80GB HBM3", "gpu.count": "2"})
+        deployments.keys = iter(kinds)
+        as_a_test_does(OFF, conduct)
+        deployments.discard()
+        found = as_a_test_does(ON, conduct)
+    assert found.outcome is Outcome.INVALID
+    assert found.reasons[0].endswith("differ by that: gpu.sku is 'NVIDIA H100 PCIe' there and 'NVIDIA H100 80GB HBM3' here")
+    assert found.parity is not None
+    assert not found.parity.records, "whoever judges again has no files to find them the same by"
+
+
+def test_a_reference_that_is_asked_other_prompts_is_none(tmp_path: Path) -> None:
+    conduct, _ = standing_conduct(tmp_path, "http://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"fake/c2-on and its reference fake/c1-off would be asked other prompts"):
+        ready_reference(replace(ON, case_id="c2-on"), conduct)
+
+
 def test_a_parity_that_no_arm_asks_for_is_refused(tmp_path: Path) -> None:
     conduct, _ = standing_conduct(tmp_path, "http://127.0.0.1:1")
     with pytest.raises(UsageError, match=r"states expect\.parity and is no arm, so that nothing would be compared: set Case\.arm"):
@@ -317,6 +338,15 @@ def test_runs_that_ask_the_same_do_not_meet_in_a_cache(tmp_path: Path, lines: Ca
         assert deployments.started == 8, "what a pair has asked is known too"
         measure(replace(once, traffic=replace(once.traffic, cache="warm")), conduct)
     assert (deployments.started, done) == (8, []), "warm it is to be"
+
+
+def test_a_deployment_that_comes_up_elsewhere_is_not_the_same_session(tmp_path: Path, lines: Case) -> None:
+    with sse_server(FINE) as server:
+        conduct, deployments, _ = ours(tmp_path, server.url)
+        deployments.keys = iter(({"gpu.sku": "H100"}, {"gpu.sku": "H200"}))
+        with pytest.raises(DeploymentError, match=r"it is not where it was: gpu\.sku is 'H200', was 'H100'"):
+            measure(lines, conduct)
+    assert runs_in(tmp_path, OFF) == ["run-1"]
 
 
 def test_caches_that_can_be_emptied_need_no_new_deployment(tmp_path: Path, lines: Case) -> None:

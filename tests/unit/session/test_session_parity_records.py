@@ -55,7 +55,7 @@ def file_of(root: Path, arm: str, lines: list[RequestRecord], run: str = "run-1"
 
 def test_arms_that_agree_and_arms_that_do_not(tmp_path: Path) -> None:
     same = {"reference": [file_of(tmp_path, "off", records())], "candidate": [file_of(tmp_path, "warm", records())]}
-    found = parity_of(CASE, same, tmp_path)
+    found = parity_of(CASE, same, tmp_path, name="agg-c1-off")
     assert (found.outcome, found.reference, found.accuracy and found.accuracy.n) == (Outcome.UNCHANGED, "agg-c1-off", N)
     file_of(tmp_path, "warm", records(wrong=range(100, 140)))
     assert parity_of(CASE, same, tmp_path).outcome is Outcome.REGRESSED
