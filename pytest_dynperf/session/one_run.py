@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from pytest_dynperf.workload.request import Request
 
 
+MESSAGES = "nats.in_msgs"
+"""Counter of a witness: messages into NATS."""
+
+
 def one_run(
     case: Case,
     conduct: Conduct,
@@ -83,8 +87,7 @@ def one_run(
     if injection.broken is not None:
         conduct.deployments.discard()
     recording = replace(recording, series=(*series, *injection.series), witness=witness)
-    # What somebody else runs need not be what the topology says: of it nothing is claimed.
-    asleep = inactive(case.topology, case.traffic, recording) if deployment.services else ()
+    asleep = _asleep(case, deployment, recording)
     return _summary(case, recording, (*unready, *injection.problems, *asleep), notes, gpu_count=endpoint.gpu_count)
 
 
@@ -127,6 +130,17 @@ def _summary(case: Case, recording: Recording, problems: Sequence[str], notes: S
     return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness), *gpu_notes(recording)))
 
 
+def _asleep(case: Case, deployment: Deployment, recording: Recording) -> tuple[str, ...]:
+    """What was claimed and did not take part. What somebody else runs need not be what the topology says: of it nothing is claimed."""
+    if not deployment.services:
+        return ()
+    found = inactive(case.topology, case.traffic, recording, min_active_share=case.expectation.min_active_share)
+    faulted = case.fault is not None and case.fault.target == "nats"
+    if case.topology.planes != "nats" or "nats" not in deployment.services or MESSAGES in recording.witness or faulted:
+        return found
+    return (*found, "topology.planes = 'nats' cannot be shown: NATS did not tell before and after the run how many messages it took in")
+
+
 def _counters(deployment: Deployment) -> dict[str, float]:
     return {**deployment.witness(), **host_counters()}
 
@@ -135,9 +149,9 @@ def absent_witnesses(case: Case, recording: Recording) -> tuple[str, ...]:
     """Why a plane that the topology names did not take part. A request over NATS is at least one message into the server."""
     if case.fault is not None and case.fault.target == "nats":
         return ()  # its counters began anew
-    if case.topology.planes != "nats" or recording.incidents or "nats.in_msgs" not in recording.witness:
+    if case.topology.planes != "nats" or recording.incidents or MESSAGES not in recording.witness:
         return ()
-    messages, requests = recording.witness["nats.in_msgs"], len(recording.measured)
+    messages, requests = recording.witness[MESSAGES], len(recording.measured)
     if messages >= requests:
         return ()
     return (
