@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.accelerator.nvml import list_gpus
-from pytest_dynperf.errors import DynperfError
+from pytest_dynperf.environment import differences
+from pytest_dynperf.errors import DeploymentError, DynperfError
 from pytest_dynperf.measurement.measurement import Measurement
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.caches import MET_BEFORE, emptied, meets_itself, restarts, words_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.endpoint import Endpoint
+    from pytest_dynperf.environment import Environment
     from pytest_dynperf.load.run import Progress
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.scenario.case import Case
@@ -55,11 +57,11 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
     ``fresh`` starts a new deployment first, so that the runs share no state with earlier ones. ``prefix`` stands before the names of the
     runs, which ask for the same as those without one.
 
-    :raises DynperfError: when the deployment cannot be had or requests cannot be made.
+    :raises DynperfError: when the deployment cannot be had, is another environment after a restart, or requests cannot be made.
     """
     deployments = conduct.deployments
     anew = fresh or (case.arm is not None and case.arm == case.expectation.parity.noise)  # the reference once more, from the beginning
-    deployment = deployments.restart(case.topology) if anew else deployments.get(case.topology)
+    deployment = known = deployments.restart(case.topology) if anew else deployments.get(case.topology)
     environment = environment_of(case, deployment, conduct.settings, conduct.deployments)
     runs: list[Run] = []
     discarded: list[Run] = []
@@ -72,6 +74,7 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
         deployment = deployments.get(case.topology)  # the running one, or another where a fault has broken it
         if not _may_begin(case, conduct, deployment, prompts=prompts, number=number):
             deployment = deployments.restart(case.topology)
+        known = _at_home(case, conduct, deployment, known, environment)
         names.append(name := prefix + prompts)
         conduct.deadline.now(f"in run {number} of {case.traffic.runs}{' of the fresh session' if fresh else ''}")
         run = _run(case, conduct, deployment, name=name, number=number, prompts=prompts)
@@ -91,6 +94,21 @@ def measure(case: Case, conduct: Conduct, *, fresh: bool = False, prefix: str = 
         records=tuple(_relative(conduct, case, name) for name in names),
         logs=tuple(logs),
     )
+
+
+def _at_home(case: Case, conduct: Conduct, deployment: Deployment, known: Deployment, environment: Environment) -> Deployment:
+    """``deployment``, which is ``known`` or in the same ``environment``: runs of two kinds of machines are no session.
+
+    :raises DeploymentError: when a new one came up elsewhere, such as on another GPU.
+    """
+    if deployment is known:
+        return deployment
+    found = environment_of(case, deployment, conduct.settings, conduct.deployments)
+    moved = [f"{name} is {now!r}, was {then!r}" for name, (then, now) in differences(environment.key, found.key).items()]
+    if moved:
+        msg = f"deployed anew between two runs, it is not where it was: {'; '.join(moved)}. Lease the whole host (topology.exclusive)"
+        raise DeploymentError(msg)
+    return deployment
 
 
 def _may_begin(case: Case, conduct: Conduct, deployment: Deployment, *, prompts: str, number: int) -> bool:
