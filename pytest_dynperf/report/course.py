@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.observation.run_columns import RequestColumns, RunColumns, SeriesColumn
 
 _RATE_STRETCHES = 120
+_OURS = frozenset(value for name, value in vars(ids).items() if name.isupper())
+"""Ids that are known here; others are those of extensions."""
 
 TITLES = {
     ids.FRONTEND_REQUESTS_IN_FLIGHT: ("frontend: requests in flight", "requests", 1.0),
@@ -75,16 +77,27 @@ class Panel:
 
 
 def panels(run: RunColumns) -> list[Panel]:
-    """What can be drawn of a run: requests first, then services, then GPUs. About 1 ms and 1 µs a request."""
+    """What can be drawn of a run: requests first, then services, then GPUs, then what extensions brought, by its id. About 1 ms and 1 µs a
+    request.
+    """
     found = [panel for panel in _of_requests(run.requests, run.duration_s) if panel.lines]
     by_id: dict[str, list[SeriesColumn]] = {}
     for series in run.series:
         by_id.setdefault(series.id, []).append(series)
-    for name, (title, unit, factor) in TITLES.items():
+    titles = {**TITLES, **{name: (name, _foreign_unit(of[0]), 1.0) for name, of in by_id.items() if _is_foreign(name)}}
+    for name, (title, unit, factor) in titles.items():
         lines = [line for series in by_id.get(name, ()) if (line := _line(series, factor)) is not None]
         if lines and any(np.any(line.values != 0) for line in lines):
             found.append(Panel(title=title, unit=unit, group="GPU" if name.startswith("gpu.") else "server", lines=tuple(lines)))
     return found
+
+
+def _is_foreign(name: str) -> bool:
+    return name.removesuffix(ids.SUM).removesuffix(ids.COUNT) not in _OURS
+
+
+def _foreign_unit(series: SeriesColumn) -> str:
+    return "as it is" if series.kind is SeriesKind.GAUGE else "per second"
 
 
 def broken(run: RunColumns) -> tuple[tuple[float, float], ...]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from pytest_dynperf.report.course import broken, panels
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pytest_dynperf.report.course import Panel
+    from pytest_dynperf.report.course import Line, Panel
     from pytest_dynperf.report.html_views import CaseView
 
 POINTS = 240_000
-"""Points of all drawings over time on a page together; each line has its share of them, at least 48 and at most 600."""
-_LEVEL = 6
+"""Points of all drawings over time on a page together; each line has its share of them, at least 40 and at most 600."""
+_LEVEL = 9
 
 Course = list[tuple[str, tuple[tuple[float, float], ...], list["Panel"]]]
 
@@ -55,7 +57,9 @@ def line_count(course: Course) -> int:
 
 
 def drawings(course: Course, buckets: int) -> list[dict[str, object]]:
-    """Plain JSON of a course for the script. ``of`` counts the readings of a line, ``x`` and ``y`` hold those that are drawn."""
+    """Plain JSON of a course for the script. ``of`` counts the readings of a line, ``x`` and ``y`` hold those that are drawn;
+    a line without ``x`` has that of the line before.
+    """
     return [
         {
             "run": run,
@@ -67,14 +71,25 @@ def drawings(course: Course, buckets: int) -> list[dict[str, object]]:
 
 
 def raw(view: CaseView) -> dict[str, object]:
-    """What can be saved from the page beside what is drawn over time: values of each run by metric and statistic, in the unit of files."""
+    """What can be saved from the page beside what is drawn over time: values of each run of the judged cells, in the unit of files; all
+    others are in ``session.json``.
+    """
     result = view.result
     runs = result.measurement.runs if result.measurement else ()
     return {
         "case": result.case.name,
         "outcome": result.verdict.outcome.text,
-        "runs": [
-            {"name": run.name, "values": [[cell.metric, cell.statistic, value] for cell, value in run.values.items()]} for run in runs
+        "runs": [run.name for run in runs],
+        "cells": [
+            {
+                "id": cell.cell.metric,
+                "statistic": cell.cell.statistic,
+                "outcome": cell.outcome.text,
+                "values": list(cell.values),
+                "baseline": cell.baseline,
+                "history": list(cell.history),
+            }
+            for cell in result.verdict.cells
         ],
     }
 
@@ -84,28 +99,42 @@ def share(lines: Sequence[int]) -> int:
     return stretches(sum(lines), POINTS)
 
 
-def packed(content: dict[str, object]) -> str:
-    """``content`` as JSON, gzip, base64: safe within a page whatever it holds."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
-    return base64.b64encode(gzip.compress(text, _LEVEL, mtime=0)).decode()
+def packed(contents: Sequence[tuple[str, dict[str, object]]]) -> str:
+    """Contents by name as JSON, gzip, base64: safe within a page whatever they hold. Like stands beside like, which packs better: the JSON
+    has a list for each key, and ``names`` for their order.
+    """
+    keys = dict.fromkeys(key for _, content in contents for key in content)
+    columns = {"names": [name for name, _ in contents], **{key: [content.get(key) for _, content in contents] for key in keys}}
+    return base64.b64encode(gzip.compress(_json(columns), _LEVEL, mtime=0)).decode()
+
+
+def _json(value: object) -> bytes:
+    """A server can send half surrogates, which UTF-8 has not: they are written out."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _panel(panel: Panel, buckets: int) -> dict[str, object]:
-    lines = []
+    lines: list[dict[str, object]] = []
+    before: Line | None = None
     for line in panel.lines:
         x, y = thinned(line.at_s, line.values, buckets)
-        lines.append({"label": line.label, "of": len(line.at_s), "x": _short(x, 4), "y": _short(y, 4)})
+        # Lines of one page of metrics have the same times: said once, by the first of them.
+        same = before is not None and len(x) == len(line.at_s) and np.array_equal(before.at_s, line.at_s)
+        lines.append({"label": line.label, "of": len(line.at_s), **({} if same else {"x": _short(x, 4)}), "y": _short(y, 3)})
+        before = line
     style = "dots" if panel.dots else "steps" if panel.steps else "lines"
     return {"title": panel.title, "unit": panel.unit, "group": panel.group, "style": style, "lines": lines}
 
 
 def _short(values: NDArray[np.float64], digits: int) -> list[float] | list[int]:
-    """Rounded to so many digits of the greatest value: finer than a screen shows."""
-    top = float(np.max(np.abs(values), initial=0.0))
-    decimals = digits - 1 - int(np.floor(np.log10(top))) if top > 0 else 0
-    rounded = np.round(values, max(0, decimals))
+    """Rounded to so many digits of the greatest value, which a drawing of this size cannot tell apart."""
+    top = max(abs(float(values.max())), abs(float(values.min())))
+    decimals = digits - 1 - math.floor(math.log10(top)) if top > 0 else 0
     if decimals <= 0:
-        whole: list[int] = rounded.astype(np.int64).tolist()
+        whole: list[int] = np.rint(values).astype(np.int64).tolist()
         return whole
-    numbers: list[float] = rounded.tolist()
+    numbers: list[float] = np.round(values, decimals).tolist()
     return numbers

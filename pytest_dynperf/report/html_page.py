@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -31,12 +31,12 @@ from pytest_dynperf.report import (
     wording,
 )
 from pytest_dynperf.report.drilldown import Drilldown
-from pytest_dynperf.report.html_pack import courses, drawings, line_count, packed, raw, share
+from pytest_dynperf.report.html_blocks import blocks_of
 from pytest_dynperf.report.html_views import case_views
 from pytest_dynperf.report.meaning import label, unit_of
 from pytest_dynperf.report.rows import Row, provenance_changes
 from pytest_dynperf.report.session_report import CaseResult, SessionReport, withheld
-from pytest_dynperf.report.standing import Standing, tally
+from pytest_dynperf.report.standing import standing, tally
 from pytest_dynperf.report.suite_tables import suite_tables
 from pytest_dynperf.report.sweep import sweeps
 from pytest_dynperf.verdict.verdict import Outcome
@@ -44,14 +44,10 @@ from pytest_dynperf.verdict.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from jinja2.environment import TemplateModule
-
     from pytest_dynperf.report.html_views import CaseView
 
 _WAITING = (Outcome.NO_BASELINE, Outcome.INCOMPARABLE, Outcome.IMPROVED, Outcome.INCONCLUSIVE)
 _CARDS = 3
-INLINE = 40
-"""Cases that stand in the markup in full, so that a page of that many is complete without JavaScript."""
 _FEW_CHANGES = 4
 _FEW_ROWS = 16
 """Unchanged rows up to here are not folded when there is nothing else to show."""
@@ -60,8 +56,8 @@ _FEW_ROWS = 16
 def render(report: SessionReport, drilldown: Drilldown | None = None) -> str:
     """The whole page. ``drilldown`` adds what is drawn over time and the baseline's distributions.
 
-    Up to :data:`INLINE` cases stand in full; of more, those that need somebody do, and the others are packed until they are opened. Their
-    verdicts, values and intervals are in the table either way. Takes 10 ms a case.
+    A page of up to 40 cases holds all of them in full. Of more, those that need somebody are, and the others are packed until they are
+    opened: their verdicts, values and intervals are in the table either way. Takes 10 ms a case.
 
     :raises ValueError: when a number is not finite.
     """
@@ -78,13 +74,12 @@ def render(report: SessionReport, drilldown: Drilldown | None = None) -> str:
         "extent": interval_bar.extent_of(_intervals(row for _, row in table if row is not None)),
         "few_rows": _FEW_ROWS,
     }
-    blocks = _blocks(views, environment.get_template("case.html.j2").make_module(shared))
+    blocks = blocks_of(views, environment.get_template("case.html.j2").make_module(shared))
     changed = [(view, row) for view, row in table if row is None or row.cell.outcome is not Outcome.UNCHANGED]
     unchanged = [(view, row) for view, row in table if row is not None and row.cell.outcome is Outcome.UNCHANGED]
-    assets = _assets(draws=any(block.draws for block in blocks.values()))
     page = environment.get_template("page.html.j2").render(
         **shared,
-        **assets,
+        **_assets(draws=blocks.draws),
         blocks=blocks,
         anchors={view.result.case.name: view.anchor for view in views},
         few_changes=_FEW_CHANGES,
@@ -108,32 +103,6 @@ def render(report: SessionReport, drilldown: Drilldown | None = None) -> str:
         suites=suite_tables(results),
     )
     return page.encode("utf-8", "backslashreplace").decode()  # a server can send half surrogates, and no file takes them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A case in full: ``panel`` in the markup, or ``None`` where it is in ``data`` too, which the script unpacks; ``draws`` over time."""
-
-    panel: str | None
-    data: str
-    draws: bool
-
-
-def _blocks(views: Sequence[CaseView], module: TemplateModule) -> dict[str, Block]:
-    """By anchor. The lines of all cases share the points of the page."""
-    drawn = {view.anchor: courses(view) for view in views}
-    buckets = share([line_count(course) for course in drawn.values()])
-    blocks = {}
-    inline = 0
-    for view in views:
-        calm = view.result.verdict.outcome in (Outcome.UNCHANGED, Outcome.IMPROVED) and not view.has_card
-        stands = len(views) <= INLINE or (not calm and inline < INLINE)
-        inline += stands
-        course = drawings(drawn[view.anchor], buckets)
-        panel = module.panel(view, bool(course), buckets)  # type: ignore[attr-defined]
-        content: dict[str, object] = {"course": course, "raw": raw(view), **({} if stands else {"html": str(panel)})}
-        blocks[view.anchor] = Block(panel=panel if stands else None, data=packed(content), draws=bool(course))
-    return blocks
 
 
 def _assets(*, draws: bool) -> dict[str, object]:
@@ -187,7 +156,7 @@ def _templates() -> Environment:
         label=label,
         unit_of=unit_of,
         Outcome=Outcome,
-        Standing=Standing,
+        standing=standing,
         link=_link,
     )
     return environment

@@ -12,7 +12,7 @@ from pytest_dynperf.report.chart import polygon
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_BAR_WIDTH, _BAR_HEIGHT = 176.0, 24.0
+_BAR_WIDTH, _BAR_HEIGHT = 176, 24
 _MIN_EXTENT, _MAX_EXTENT = math.log(1.06), math.log(1.30)
 
 

@@ -29,13 +29,11 @@ def sparkline(history: Sequence[float], now: float | None, *, kind: str, words: 
     def place(index: int, value: float) -> tuple[float, float]:
         return _MARGIN + step * index, _HEIGHT / 2 - (value - middle) / span * (_HEIGHT - 2 * _MARGIN)
 
-    points = " ".join("{:.1f},{:.1f}".format(*place(index, value)) for index, value in enumerate(values))
+    points = " ".join("{:.0f},{:.1f}".format(*place(index, value)) for index, value in enumerate(values))
     parts = [
-        Markup('<svg class="spark {}" role="img" viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" height="{:.0f}"><title>{}</title>').format(
-            kind, _WIDTH, _HEIGHT, _WIDTH, _HEIGHT, words
-        ),
+        Markup('<svg class="spark {}" role="img" viewBox="0 0 {:.0f} {:.0f}"><title>{}</title>').format(kind, _WIDTH, _HEIGHT, words),
         Markup('<polyline points="{}"/>').format(points),
     ]
     if now is not None:
-        parts.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*place(len(values) - 1, now)))
+        parts.append(Markup('<circle cx="{:.0f}" cy="{:.1f}" r="3"/>').format(*place(len(values) - 1, now)))
     return Markup("").join([*parts, Markup("</svg>")])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST, MOST = 24, 300
+LEAST, MOST = 20, 300
 """Stretches of one line, however many lines share the page, and however few."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dynperf.baseline.store import stored
 from pytest_dynperf.errors import DynperfError
-from pytest_dynperf.observation.record_file import read_records
+from pytest_dynperf.observation.record_file import read_records, records_at, run_of
 from pytest_dynperf.observation.run_columns import RunColumns, read_columns, request_columns
 from pytest_dynperf.report.drilldown import CaseDrilldown, Drilldown
 from pytest_dynperf.run_directory import RunDirectory
@@ -62,7 +62,7 @@ def _columns(result: CaseResult, run: Run, root: RunDirectory) -> tuple[RunColum
 
 
 def _records_of(result: CaseResult, run: Run, root: RunDirectory) -> Path | None:
-    named = (root.root / record for record in result.records if Path(record).name.split(".jsonl")[0] == run.name)
+    named = (records_at(root.root / record) for record in result.records if run_of(record) == run.name)
     return next((path for path in named if path.is_file()), None)
 
 

@@ -1,8 +1,10 @@
 /* The course of a case's runs over time, drawn when the case is opened. One cursor and one stretch of time for all drawings of a run. */
 const COLOURS = ["--s0", "--s1", "--s2", "--s3", "--s4", "--s5"];
+const HEIGHT = 150;
 let courses = 0;
 
 function drawCourse(place, course) {
+  for (const run of course) for (const panel of run.panels) panel.lines.reduce((x, line) => (line.x ??= x), []);
   const key = `course-${++courses}`;
   const drawn = [];
   const group = Object.assign(document.createElement("div"), { className: "chips" });
@@ -21,16 +23,18 @@ function drawCourse(place, course) {
     shown = run;
     for (const [index, button] of buttons.entries()) button.setAttribute("aria-pressed", String(course[index] === run));
     for (const chart of drawn.splice(0)) chart.destroy();
-    grid.replaceChildren();
-    const span = spanOf(run);
+    const frames = run.panels.map(frame);
+    grid.replaceChildren(...frames.map((one) => one.figure));
+    /* All frames stand, with their heights, before anything is measured: the page is laid out once, not once a drawing. */
+    const look = { ...palette(), width: Math.max(200, frames[0].plot.clientWidth), span: spanOf(run), key, drawn };
+    const waiting = run.panels.map((panel, index) => () => drawn.push(drawPanel(frames[index], panel, run, look)));
     /* The first drawings at once, the others frame by frame: whoever opens a row sees something before all is drawn. */
-    const waiting = run.panels.map((panel) => () => drawn.push(drawPanel(grid, panel, run, span, key, drawn)));
-    for (const draw of waiting.splice(0, 2)) draw();
+    for (const draw of waiting.splice(0, 3)) draw();
     (function next() {
-      if (shown !== run || waiting.length === 0) return;
+      if (waiting.length === 0) return;
       requestAnimationFrame(() => {
         if (shown !== run) return;
-        for (const draw of waiting.splice(0, 3)) draw();
+        for (const draw of waiting.splice(0, 2)) draw();
         next();
       });
     })();
@@ -40,9 +44,15 @@ function drawCourse(place, course) {
   new ResizeObserver(() => {
     for (const chart of drawn) {
       const width = chart.root.parentElement.clientWidth;
-      if (width > 0 && Math.abs(width - chart.width) > 4) chart.setSize({ width, height: chart.height });
+      if (width > 0 && width !== chart.width) chart.setSize({ width, height: HEIGHT });
     }
   }).observe(grid);
+}
+
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return { series: COLOURS.map(colour), faint: colour("--faint"), rule: colour("--rule"), fault: colour("--red-soft") };
 }
 
 function spanOf(run) {
@@ -50,61 +60,68 @@ function spanOf(run) {
   return { min: Math.min(...ends), max: Math.max(...ends) };
 }
 
-function drawPanel(grid, panel, run, span, key, drawn) {
-  const figure = document.createElement("figure");
-  const caption = document.createElement("figcaption");
-  caption.textContent = `${panel.title}, ${panel.unit}`;
-  const told = Object.assign(document.createElement("p"), { className: "faint", textContent: describe(panel) });
-  figure.append(caption);
-  grid.append(figure);
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const axis = { stroke: colour("--faint"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule"), width: 1 }, font: "11px system-ui" };
-  const series = panel.lines.map((line, index) => ({
-    label: line.label,
-    stroke: colour(COLOURS[index % COLOURS.length]),
-    width: 1.4,
-    spanGaps: true,
-    ...(panel.style === "steps" ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
-    ...(panel.style === "dots" ? { paths: () => null, points: { show: true, size: 3.5, width: 0, fill: colour(COLOURS[index % COLOURS.length]) } } : { points: { show: false } }),
-  }));
+function frame(panel) {
+  const make = (name, properties) => Object.assign(document.createElement(name), properties);
+  const [figure, plot] = [make("figure"), make("div", { className: "plot" })];
+  const told = make("p", { className: "faint", textContent: describe(panel) });
+  const readout = make("p", { className: "readout" });
+  readout.setAttribute("aria-hidden", "true");
+  figure.append(make("figcaption", { textContent: `${panel.title}, ${panel.unit}` }), plot);
+  if (panel.lines.length > 1) figure.append(legend(panel));
+  figure.append(readout, told);
+  return { figure, plot, told, readout };
+}
+
+function drawPanel({ plot, told, readout }, panel, run, look) {
+  const axis = { stroke: look.faint, grid: { stroke: look.rule, width: 1 }, ticks: { stroke: look.rule, width: 1 }, font: "11px system-ui" };
+  const series = panel.lines.map((line, index) => seriesOf(panel, line, look.series[index % COLOURS.length], index));
   const chart = new uPlot(
     {
-      width: Math.max(200, figure.clientWidth - 24),
-      height: 150,
+      width: look.width,
+      height: HEIGHT,
       scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.06 : 1] } },
       axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...axis, size: 58 }],
       series: [{ label: "s" }, ...series],
-      cursor: { sync: { key, setSeries: false }, points: { size: 6 }, bind: { dblclick: () => () => drawn.forEach((one) => one.setScale("x", span)) } },
+      cursor: { sync: { key: look.key, setSeries: false }, points: { size: 6 }, bind: { dblclick: () => () => showAll(look) } },
       legend: { show: false },
-      hooks: { drawClear: [(u) => shade(u, run.faults, colour("--red-soft"))], setCursor: [(u) => read(u)] },
+      hooks: { drawClear: [(u) => shade(u, run.faults, look.fault)], setCursor: [(u) => tell(u, panel, readout)] },
     },
     panel.lines.length === 1 ? [panel.lines[0].x, panel.lines[0].y] : uPlot.join(panel.lines.map((line) => [line.x, line.y])),
-    figure,
+    plot,
   );
-  chart.setScale("x", span);
+  chart.setScale("x", look.span);
   chart.root.setAttribute("role", "img");
-  chart.root.setAttribute("aria-label", `${run.run}: ${panel.title}. ${told.textContent}`);
-  const readout = Object.assign(document.createElement("p"), { className: "readout" });
-  readout.setAttribute("aria-hidden", "true");
-  if (panel.lines.length > 1) figure.append(legend(panel));
-  figure.append(readout, told);
-  function read(u) {
-    const at = u.cursor.idx;
-    if (at === null || at === undefined) {
-      readout.textContent = "";
-      return;
-    }
-    const values = panel.lines.map((line, index) => [line.label, u.data[index + 1][at]]).filter(([, value]) => value !== null && value !== undefined);
-    readout.textContent = `${short(u.data[0][at])} s: ` + values.map(([label, value]) => (panel.lines.length > 1 ? `${label} ` : "") + short(value)).join(", ");
-  }
+  chart.root.setAttribute("aria-label", `${run.run}: ${panel.title}, ${panel.unit}. ${told.textContent}`);
   return chart;
+}
+
+function seriesOf(panel, line, colour, index) {
+  const dash = index < COLOURS.length ? undefined : [5, 3];
+  const common = { label: line.label, stroke: colour, dash, width: 1.4, spanGaps: true, points: { show: false } };
+  if (panel.style === "steps") return { ...common, paths: uPlot.paths.stepped({ align: 1 }) };
+  if (panel.style === "dots") return { ...common, paths: () => null, points: { show: true, size: 3.5, width: 0, fill: colour } };
+  return common;
+}
+
+function showAll(look) {
+  for (const chart of look.drawn) chart.setScale("x", look.span);
+}
+
+function tell(u, panel, readout) {
+  const at = u.cursor.idx;
+  if (at === null || at === undefined) {
+    readout.textContent = "";
+    return;
+  }
+  const values = panel.lines.map((line, index) => [line.label, u.data[index + 1][at]]).filter(([, value]) => value !== null && value !== undefined);
+  readout.textContent = `${short(u.data[0][at])} s: ` + values.map(([label, value]) => (panel.lines.length > 1 ? `${label} ` : "") + short(value)).join(", ");
 }
 
 function legend(panel) {
   const list = Object.assign(document.createElement("ul"), { className: "legend" });
   for (const [index, line] of panel.lines.entries()) {
     const item = document.createElement("li");
-    const mark = Object.assign(document.createElement("span"), { className: `mark s${index % COLOURS.length}` });
+    const mark = Object.assign(document.createElement("span"), { className: `mark s${index % COLOURS.length}${index < COLOURS.length ? "" : " again"}` });
     mark.setAttribute("aria-hidden", "true");
     item.append(mark, line.label);
     list.append(item);
@@ -122,18 +139,24 @@ function shade(u, faults, colour) {
   u.ctx.restore();
 }
 
-/* The table alternative of a drawing: how far it reaches, and how much of it is drawn. */
+/* The text alternative of a drawing: how far it reaches, and how much of it is drawn. */
 function describe(panel) {
-  return panel.lines
-    .map((line) => {
-      const least = line.y.reduce((one, other) => Math.min(one, other));
-      const greatest = line.y.reduce((one, other) => Math.max(one, other));
-      const drawn = line.y.length < line.of ? `, ${line.y.length} drawn: the least and the greatest of each stretch` : "";
-      return `${panel.lines.length > 1 ? line.label + ": " : ""}${short(least)} to ${short(greatest)}, ${line.of.toLocaleString("en")} values${drawn}`;
-    })
-    .join("; ");
+  const told = (lines) => {
+    const [all, of] = [lines.flatMap((line) => line.y), lines.reduce((sum, line) => sum + line.of, 0)];
+    const [least, greatest] = [all.reduce((one, other) => Math.min(one, other)), all.reduce((one, other) => Math.max(one, other))];
+    const drawn = all.length < of ? `, ${grouped(all.length)} drawn: the least and the greatest of each stretch` : "";
+    return `${short(least)} to ${short(greatest)}, ${grouped(of)} values${drawn}`;
+  };
+  if (panel.lines.length > 3) return `${panel.lines.length} lines: ${told(panel.lines)}`;
+  return panel.lines.map((line) => (panel.lines.length > 1 ? `${line.label}: ` : "") + told([line])).join("; ");
 }
 
+/* Not by the browser's locale functions: the first call of one costs more than all drawings. */
 function short(value) {
-  return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
+  const [whole, rest] = String(Number(value.toPrecision(4))).split(".");
+  return grouped(whole) + (rest === undefined ? "" : "." + rest);
+}
+
+function grouped(number) {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }

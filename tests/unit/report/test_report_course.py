@@ -68,6 +68,12 @@ def test_a_fault_is_active_from_its_beginning_to_its_end_or_to_that_of_the_run()
     assert broken(a_run()) == ()
 
 
+def test_what_an_extension_reads_is_drawn_by_its_own_name() -> None:
+    found = panels(a_run(a_series("echo.depth", (3.0, 4.0)), a_series("echo.asked", (0.0, 5.0), SeriesKind.COUNTER)))
+    assert [(panel.title, panel.unit) for panel in found] == [("echo.depth", "as it is"), ("echo.asked", "per second")]
+    assert not panels(a_run(a_series(ids.ROUTER_OVERHEAD + ids.SUM, (0.0, 5.0), SeriesKind.COUNTER))), "ours, and not drawn"
+
+
 def test_what_is_withheld_of_an_invalid_run_is_marked() -> None:
     assert {panel.title for panel in panels(a_run(requests=REQUESTS)) if panel.measured} == {
         "time to first token of each request", "latency of each request", "output tokens",
