@@ -8,7 +8,7 @@ DEMO = $(BIN)/pytest suites/concurrency_sweep --gpu=mocker --dynperf-baselines=$
 TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test images engines check format calibrate wheel clean help
+.PHONY: demo test long images engines check format calibrate docs wheel clean help
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,12 +24,15 @@ demo: $(VENV)/.demo ## measure a real Dynamo on this machine, accept the result,
 	@rm -rf $(VENV)/demo-baselines
 
 test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not long"
+
+long: $(VENV)/.dev ## run what `make test` leaves out: more of the real engine on the CPU (needs `make engines`)
+	$(BIN)/python -m pytest tests/system -m long
 
 images: $(VENV)/.dev ## make the container images of the tests in the running engine (a minute; no registry)
 	$(BIN)/python -m tests.images build
 
-engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (6 GB, 5 to 25 minutes, once)
+engines: $(VENV)/.dev ## install a real engine for the CPU: Dynamo before vLLM, LMCache, a tiny model (4.5 GB, 4 to 15 minutes, once)
 	$(BIN)/dynperf engines install cpu
 
 check: $(VENV)/.dev ## lint, types, import contracts, workflows, news fragments
@@ -46,6 +49,9 @@ format: $(VENV)/.dev ## format the code and sort what can be sorted
 
 calibrate: $(VENV)/.dev ## simulate the decision rule: false alarms, power, runs (ten minutes on one core)
 	$(BIN)/python -m benchmarks.judgement --write benchmarks/judgement/tables
+
+docs: $(VENV)/.dev ## build the documentation as a site into build/site; a broken link is an error
+	$(BIN)/python docs/site.py
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

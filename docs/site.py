@@ -1,8 +1,8 @@
 """Builds the documentation as a site: ``python docs/site.py [DIRECTORY]``, by default into build/site.
 
-Pages lie where they are read on a forge: in docs/, beside the suites, beside the code. They are copied, as they lie, to build/pages, so that
-every link between them is good in both places; mkdocs makes the site of that. Strict: a page that is in no menu, and a link to a page or a
-heading that is not there, end it with an error.
+Pages lie where they are read on a forge: in docs/, beside the suites, beside the code. They are copied, as they lie, to build/docs/pages,
+so that every link between them is good in both places; mkdocs makes the site of that. Strict: a page that is in no menu, and a link to a
+page or a heading that is not there, end it with an error.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build(site: Path, work: Path) -> int:
     # Without --quiet, which would also keep it from counting warnings; of its words only those are shown.
     done = subprocess.run(command, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, stderr=subprocess.PIPE, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if not line.startswith(("INFO", "DEBUG"))]
-    print("\n".join(said), end="\n" if said else "", file=sys.stderr)
+    sys.stderr.write("".join(f"{line}\n" for line in said))
     return done.returncode
 
 

@@ -62,12 +62,17 @@ def _collected(config: pytest.Config, baselines: Path) -> Extensions:
     )
 
 
-def with_sections(config: pytest.Config, report: SessionReport) -> tuple[SessionReport, list[str]]:
-    """``report`` with the sections of all plugins; without any, and why, where one cannot be had."""
+def with_sections(
+    config: pytest.Config, report: SessionReport, redacted: Callable[[SessionReport], SessionReport] = lambda report: report
+) -> tuple[SessionReport, list[str]]:
+    """``report`` with the sections of all plugins, which see it ``redacted``; without any, and why, where one cannot be had."""
     from pytest_dynperf.report.section import Section, flaw
 
     found: list[Section] = []
     hook = "report_sections"
+    if next(_calls(config, hook), None) is None:
+        return report, []
+    report = redacted(report)
     try:
         for plugin, result in _results(config, hook, report=report):
             for section in _sequence(plugin, hook, result, "a sequence of Section"):

@@ -181,8 +181,8 @@ def test_prometheus_is_pushed_the_medians(monkeypatch: pytest.MonkeyPatch, tmp_p
             server.shutdown()
             thread.join()
     [text] = Gateway.taken
-    assert 'dynperf_outcome{case="' in text
-    assert re.search(r'^dynperf_median\{.*metric="inter_token_latency.v1",statistic="p50",.*\} [0-9.]+', text, re.MULTILINE)
+    assert 'perf_outcome{case="' in text
+    assert re.search(r'^perf_median\{.*metric="inter_token_latency.v1",statistic="p50",.*\} [0-9.]+', text, re.MULTILINE)
 
 
 def test_mlflow_is_told_the_medians_and_given_the_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_example_package_adds_an_engine_a_metric_and_a_section(installed: Pa
         "kind": "magnitude",
     }
 
-    code, text, session = run_suite(installed, "--dynperf-set=topology.worker.args=--itl-ms 60")
+    code, text, session = run_suite(installed, "--dynperf-set=topology.worker.args=--itl-ms 30")
     assert code == 1, text
     assert session["cases"][0]["verdict"]["outcome"] == "regressed"
     [cell] = [one["verdict"] for one in session["cases"][0]["metrics"] if (one["id"], one["statistic"]) == ("longest_gap.v1", "p50")]
@@ -277,7 +277,109 @@ def test_an_answer_that_cannot_be_used_ends_the_session_before_the_first_test(in
         (tmp_path / name).symlink_to(installed / name)
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "conftest.py").write_text("def pytest_dynperf_launchers():\n    return ['slurm']\n")
-    code, text, session = run_suite(tmp_path, f"--confcutdir={tmp_path}", "-p", "conftest")
+    code, text, session = run_suite(tmp_path)
     assert code == 4, text
     assert "pytest_dynperf_launchers gave ['slurm'], expected is a dictionary of names (such as 'my-launcher')" in text
     assert session == {}
+
+
+CONFTEST = """
+import contextlib, itertools, json, random, shutil, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def pytest_dynperf_launchers():
+    return {"ours": start}
+
+
+def start(call):
+    from echo_extension.plugin import pytest_dynperf_engines
+    from pytest_dynperf.deployment.extension_start import start_engine
+
+    engine = pytest_dynperf_engines()["echo"]
+    return start_engine(call.topology, engine, directory=call.directory, log_path=call.log_path, session=call.session)
+
+
+def pytest_dynperf_workloads():
+    return {"ours": requests}
+
+
+def requests(call):
+    from pytest_dynperf.workload.request import Request
+
+    for index in itertools.count():
+        isl = call.traffic.isl + index % 2
+        content = call.source.assemble((), isl, random.Random(f"{call.seed}-{index}"))
+        yield Request(index=index, content=content, isl=isl, osl=call.traffic.osl)
+
+
+def pytest_dynperf_telemetry():
+    return {"ours": watch}
+
+
+@contextlib.contextmanager
+def watch(endpoint):
+    from pytest_dynperf.observation.series import Series, SeriesKind
+
+    yield lambda: [Series(id="ours:one", source="here", kind=SeriesKind.GAUGE, stamps_ns=(time.monotonic_ns(),), values=(1.0,))]
+
+
+def pytest_dynperf_metrics():
+    from pytest_dynperf.metrics.definition import MetricDefinition
+    from pytest_dynperf.quantity import Absent, Direction, Unit
+
+    def seen(recording, facts):
+        found = [series.values[0] for series in recording.series if series.id == "ours:one"]
+        return found[0] if found else Absent("nothing was read")
+
+    words = {"formula": "what was read", "source": "this file"}
+    return [MetricDefinition(id="ours.v1", unit=Unit.RATIO, direction=Direction.NEITHER, prior_sd=0.1, value=seen, **words)]
+
+
+def pytest_dynperf_environment(case, endpoint):
+    from pytest_dynperf.environment import Facts
+
+    return Facts(key={"rack": "b7"}, provenance={"case": case.case_id})
+
+
+class Store:
+    def fetch(self, directory):
+        with (HERE / "fetched").open("a") as file:
+            file.write("once\\n")
+
+    def keep(self, directory, documents):
+        for document in documents:
+            shutil.copyfile(document, HERE / "kept.json")
+
+
+def pytest_dynperf_baseline_store(directory):
+    return Store()
+
+
+def pytest_dynperf_judged(report, directory):
+    (HERE / "judged.json").write_text(json.dumps([[one.case.name, one.verdict.outcome.text] for one in report.results]))
+    raise ConnectionError("dashboard")
+"""
+
+
+@pytest.mark.system
+def test_every_other_hook_takes_part_in_a_session_across_processes(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "suite").symlink_to(installed / "suite")
+    (tmp_path / "site").symlink_to(installed / "site")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    arguments = ("-n", "1", "--dynperf-launcher=ours", "--dynperf-set=traffic.workload.kind=ours", "--update-baselines")
+    code, text, session = run_suite(tmp_path, *arguments)
+    assert code == 0, text
+    assert "conftest.py': pytest_dynperf_judged raised ConnectionError: dashboard" in text
+    [case] = session["cases"]
+    assert case["environment"]["key"]["rack"] == "b7"
+    assert case["environment"]["provenance"]["case"] == case["case_id"]
+    values = {one["id"]: one["values"] for one in case["metrics"] if one["statistic"] in ("value", "mean")}
+    assert values["ours.v1"] == [1.0, 1.0, 1.0]
+    assert all(32 < value < 33 for value in values["input_sequence_length.v1"])
+    assert (tmp_path / "fetched").read_text() == "once\n"
+    assert json.loads((tmp_path / "kept.json").read_text())["key"]["rack"] == "b7"
+    assert json.loads((tmp_path / "judged.json").read_text()) == [[f"suite/{case['case_id']}", "no baseline"]]

@@ -32,7 +32,7 @@ def command(call: EngineCall) -> Launch:
     from pytest_dynperf.deployment.extension_engine import Launch
 
     address = ("--host", call.host, "--port", str(call.port), "--model", call.topology.model)
-    return Launch(argv=(sys.executable, "-m", "dynperf_echo.server", *address))
+    return Launch(argv=(sys.executable, "-m", "echo_extension.server", *address))
 
 
 # ---- a metric: what a reader notices as a stutter
