@@ -6,22 +6,17 @@ Where no such engine is installed, all of it is skipped. Timings decide nothing 
 from __future__ import annotations
 
 import json
-import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from pytest_dynperf.deployment.cache_reset import reset_caches
 from pytest_dynperf.deployment.control import exchange
-from pytest_dynperf.deployment.installed_engine import INSTALLATION, REMEDY, start_installed
 from pytest_dynperf.deployment.readiness import complete_once
 from pytest_dynperf.errors import DeploymentError
-from pytest_dynperf.installation.found import found
 from pytest_dynperf.load.run import run_load
 from pytest_dynperf.scenario.topology import KvCache, Role, Router, Speculation, Topology
 from pytest_dynperf.scenario.traffic import Traffic
@@ -30,7 +25,7 @@ from pytest_dynperf.telemetry.prometheus import parse
 from pytest_dynperf.workload.synthetic import synthetic_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pytest_dynperf.deployment.running import Deployment
     from pytest_dynperf.installation.found import Installed
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-dynperf"
 MODEL = "dynperf/tiny"
 BLOCK = 128
 """Tokens of a block of vLLM's cache on a CPU."""
@@ -58,52 +52,6 @@ CACHED = replace(
 NGRAM = replace(AGG, speculation=Speculation(method="ngram", tokens=3, lookup_min=1, lookup_max=3))
 DRAFT = replace(AGG, speculation=Speculation(method="draft_model", model=MODEL, tokens=3))
 DISAGG = replace(AGG, mode="disagg", kv_cache=KvCache(connector="nixl"))
-
-
-@pytest.fixture(scope="module")
-def installed() -> Installed:
-    engine = found(INSTALLATION, CACHE)
-    if engine is None or engine.model is None or engine.lmcache is None:
-        pytest.skip(f"missing tool: no engine for the CPU with its model and cache server; {REMEDY}")
-    return engine
-
-
-@dataclass
-class Stack:
-    """At most one deployment at a time; asked for another one, the one that runs is stopped and leaves nothing."""
-
-    directory: Path
-    running: Deployment | None = None
-    topology: Topology | None = None
-    count: int = 0
-
-    def __call__(self, topology: Topology) -> Deployment:
-        if self.running is None or topology != self.topology:
-            self.stop()
-            self.count += 1
-            run = self.directory / str(self.count)
-            self.running = start_installed(topology, cache_directory=CACHE, log_path=lambda name: run / f"{name}.log")
-            self.topology = topology
-        return self.running
-
-    def stop(self) -> None:
-        running, self.running = self.running, None
-        if running is None:
-            return
-        services = [psutil.Process(pid) for service in running.services.values() for pid in service.pids]
-        [state] = {Path(service.spec.working_directory) for service in running.services.values()}
-        assert services
-        assert state.is_dir()
-        running.stop()
-        assert [one.pid for one in services if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
-        assert not state.exists()
-
-
-@pytest.fixture(scope="module")
-def deployed(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Topology], Deployment]]:
-    stack = Stack(tmp_path_factory.mktemp("cpu"))
-    yield stack
-    stack.stop()
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +142,7 @@ def test_the_router_is_told_what_two_workers_hold(deployed: Callable[[Topology],
     assert hits(deployment) - before == PROMPTS * 5 * BLOCK
 
 
-@pytest.mark.parametrize("topology", [NGRAM, DRAFT], ids=["ngram", "draft"])
+@pytest.mark.parametrize("topology", [pytest.param(NGRAM, id="ngram"), pytest.param(DRAFT, id="draft", marks=pytest.mark.long)])
 def test_speculation_drafts_and_changes_no_answer(
     deployed: Callable[[Topology], Deployment], prompts: list[Request], plain: list[str], topology: Topology
 ) -> None:
@@ -232,6 +180,7 @@ def test_a_prefill_worker_hands_over(deployed: Callable[[Topology], Deployment],
 # ---- what only seems to work
 
 
+@pytest.mark.long
 def test_a_cache_that_is_dead_is_seen_by_its_counters(
     deployed: Callable[[Topology], Deployment], prompts: list[Request], plain: list[str]
 ) -> None:
@@ -245,6 +194,7 @@ def test_a_cache_that_is_dead_is_seen_by_its_counters(
         reset_caches(deployment, tiers=["host"])
 
 
+@pytest.mark.long
 def test_events_that_nobody_hears_are_seen_by_the_ingress(deployed: Callable[[Topology], Deployment], prompts: list[Request]) -> None:
     """An address that vLLM connects to, in place of binding it."""
     deaf = json.dumps({"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": "tcp://127.0.0.1:9", "topic": "kv-events"})
