@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.command.exit_code import INVALID
+from pytest_dynperf.command.live_line import telling
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def run_compare(arguments: argparse.Namespace) -> int:
     from pytest_dynperf.session.compared import compare_sessions
     from pytest_dynperf.session.session_files import read_sessions
 
-    now = _one(read_sessions([arguments.now]), arguments.now)
+    with telling("reading") as told:
+        now = _one(read_sessions([arguments.now], told=told), arguments.now)
+        read = read_sessions([arguments.before], told=told)
     # The copy of a session that 'dynperf judge --out' wrote is no other session.
-    found = {_identity(one): one for one in read_sessions([arguments.before])}
+    found = {_identity(one): one for one in read}
     before = [one for identity, one in found.items() if identity != _identity(now)]
     if not before:
         msg = f"{arguments.before}: it holds no other session than B. Give two sessions"

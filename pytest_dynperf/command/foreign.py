@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.command.exit_code import INVALID
+from pytest_dynperf.command.live_line import telling
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def run_export(arguments: argparse.Namespace) -> int:
     """
     from pytest_dynperf.session.exported import export_session
 
-    for home in export_session(arguments.source, arguments.output):
+    with telling("reading") as told:
+        homes = export_session(arguments.source, arguments.output, told=told)
+    for home in homes:
         sys.stdout.write(f"{home}\n")
     return 0
 

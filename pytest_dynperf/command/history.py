@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.command.live_line import telling
+
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from pytest_dynperf.metrics.definition import Cell
     from pytest_dynperf.session.history import CaseHistory, Trend
 
 
@@ -53,16 +56,25 @@ def run_history(arguments: argparse.Namespace) -> int:
     from shutil import get_terminal_size
 
     from pytest_dynperf.command.history_text import history_lines
-    from pytest_dynperf.session.history import cells_shown, read_history, selected, trend
+    from pytest_dynperf.session.history import cells_shown, read_history, selected
 
-    histories = selected(read_history(arguments.paths, arguments.baselines), arguments.case)
+    with telling("reading") as told:
+        histories = selected(read_history(arguments.paths, arguments.baselines, told=told), arguments.case)
     cells = cells_shown(histories, arguments.metric)
-    trends = [[trend(history, cell) for cell in shown] for history, shown in zip(histories, cells, strict=True)]
+    with telling("looking for changes in") as told:
+        trends = [_trends(history, shown, told) for history, shown in zip(histories, cells, strict=True)]
     width = max(40, min(get_terminal_size((100, 24)).columns, 120))
     sys.stdout.write("\n".join([*history_lines(histories, trends, width=width), ""]))
     if arguments.json is not None:
         _write_json(arguments.json, histories, trends)
     return 0
+
+
+def _trends(history: CaseHistory, shown: Sequence[Cell], told: Callable[[str], None]) -> list[Trend]:
+    from pytest_dynperf.session.history import trend
+
+    told(history.case)
+    return [trend(history, cell) for cell in shown]
 
 
 def _write_json(file: Path, histories: Sequence[CaseHistory], trends: Sequence[Sequence[Trend]]) -> None:

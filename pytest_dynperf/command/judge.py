@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.command.exit_code import INVALID
+from pytest_dynperf.command.live_line import telling
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +72,12 @@ def run_judge(arguments: argparse.Namespace) -> int:
     from pytest_dynperf.session.rejudged import rejudge
     from pytest_dynperf.session.session_files import read_sessions
 
-    sessions = read_sessions(arguments.sessions)
+    with telling("reading") as told:
+        sessions = read_sessions(arguments.sessions, told=told)
     _refuse_own_directories(arguments.out, sessions)
     question = _question(arguments, sessions)
-    judged = [rejudge(session, question) for session in sessions]
+    with telling("judging") as told:
+        judged = [rejudge(session, question, told=told) for session in sessions]
     several = len(judged) > 1
     for number, one in enumerate(judged):
         sys.stdout.write("\n" if number else "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TERMINAL_EVERY_S = 0.1
 LOG_EVERY_S = 10.0
@@ -44,3 +46,13 @@ class LiveLine:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+@contextmanager
+def telling(what: str) -> Iterator[Callable[[str], None]]:
+    """On standard error, ``<what> <text>`` for every text that is told, when one is due; the line is gone when the block ends."""
+    line = LiveLine(sys.stderr)
+    try:
+        yield lambda text: line.show(lambda: f"{what} {text}")
+    finally:
+        line.clear()

@@ -34,7 +34,7 @@ _COMMANDS = (show, report, reports, judge, compare, history, baselines, load, wo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is without the program's name and by default that of the process."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser_of_all().parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as done:  # argparse: help and version (0), or a usage that it has explained (2)
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of_all() -> argparse.ArgumentParser:
+    """The parser of `dynperf` with all its commands; the page of commands is made from it."""
     parser = argparse.ArgumentParser(
         prog="dynperf",
         description="Measure and judge LLM serving: a load generator that watches itself, and what its numbers are worth.",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.command.live_line import LiveLine
+from pytest_dynperf.command.live_line import telling
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,23 +49,21 @@ def run_report(arguments: argparse.Namespace) -> int:
     """
     from pytest_dynperf.session.session_files import read_sessions
 
-    line = LiveLine(sys.stderr)
-    sessions = read_sessions(arguments.sessions, told=lambda text: line.show(lambda: f"reading {text}"))
-    line.clear()
+    with telling("reading") as told:
+        sessions = read_sessions(arguments.sessions, told=told)
     several = len(sessions) > 1 and not arguments.each
     if arguments.case is not None and not several:
         msg = "--case belongs to the page over several sessions: a session's own page has all its cases"
         raise UsageError(msg)
-    if several:
-        _say(_over_all(sessions, arguments, line))
-        return 0
-    if arguments.out is not None and len(sessions) > 1:
+    if arguments.out is not None and len(sessions) > 1 and not several:
         msg = "--each writes into the sessions' own directories, and --out names one: give one of them"
         raise UsageError(msg)
-    for session in sessions:
-        line.show(lambda session=session: f"making the pages of {session.file.parent}")  # type: ignore[misc]
-        page = _of_one(session, arguments.out)
-        line.clear()
+    if several:
+        _say(_over_all(sessions, arguments))
+    for session in () if several else sessions:
+        with telling("making the pages of") as told:
+            told(str(session.file.parent))
+            page = _of_one(session, arguments.out)
         _say(page)
     return 0
 
@@ -83,17 +81,15 @@ def _of_one(session: SessionFile, out: Path | None) -> Path:
     return write_copy(session.report, home, out)
 
 
-def _over_all(sessions: Sequence[SessionFile], arguments: argparse.Namespace, line: LiveLine) -> Path:
+def _over_all(sessions: Sequence[SessionFile], arguments: argparse.Namespace) -> Path:
+    """In the directory that holds them all, unless one is named."""
     from pytest_dynperf.session.side_by_side import write_side_by_side
 
-    out = (
-        arguments.out
-        if arguments.out is not None
-        else Path(os.path.commonpath([session.file.parent.parent.absolute() for session in sessions]))
-    )
-    page = write_side_by_side(sessions, out, case=arguments.case, told=lambda text: line.show(lambda: text))
-    line.clear()
-    return page
+    out = arguments.out
+    if out is None:
+        out = Path(os.path.commonpath([session.file.parent.parent.absolute() for session in sessions]))
+    with telling("comparing:") as told:
+        return write_side_by_side(sessions, out, case=arguments.case, told=told)
 
 
 def _say(page: Path) -> None:

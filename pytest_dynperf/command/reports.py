@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dynperf.command.live_line import LiveLine
+from pytest_dynperf.command.live_line import telling
 from pytest_dynperf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,13 +85,10 @@ def run_prune(arguments: argparse.Namespace) -> int:
         )
         raise UsageError(msg)
     found = _found(arguments, retention)
-    line = LiveLine(sys.stderr)
     removed = []
     for session in (one for one in found if one.kept is None) if arguments.dry_run else remove(found, arguments.reports):
-        line.clear()
         removed.append(session)
         _say([removed_line(session, _now(), dry_run=arguments.dry_run)])
-    line.clear()
     _say([pruned_line(removed, found, dry_run=arguments.dry_run)])
     return 0
 
@@ -120,17 +117,15 @@ def _found(arguments: argparse.Namespace, retention: Retention) -> tuple[StoredS
     from pytest_dynperf.deployment.lease import default_directory
     from pytest_dynperf.session.stored_sessions import stored_sessions
 
-    line = LiveLine(sys.stderr)
-    found = stored_sessions(
-        arguments.reports,
-        retention,
-        now=_now(),
-        leases=default_directory(),
-        baselines=(Path("baselines"), *arguments.baselines),
-        told=lambda name: line.show(lambda: f"looking at {name}"),
-    )
-    line.clear()
-    return found
+    with telling("looking at") as told:
+        return stored_sessions(
+            arguments.reports,
+            retention,
+            now=_now(),
+            leases=default_directory(),
+            baselines=(Path("baselines"), *arguments.baselines),
+            told=told,
+        )
 
 
 def _now() -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dynperf.report.wording import counted, duration
+from pytest_dynperf.session.stored_sessions import MAY_RUN, NAMED, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def removed_line(session: StoredSession, now: datetime, *, dry_run: bool) -> str
 def pruned_line(removed: Sequence[StoredSession], found: Sequence[StoredSession], *, dry_run: bool) -> str:
     """The sum, with what was kept whatever its age."""
     what = "would remove" if dry_run else "removed"
-    protected = [session for session in found if session.kept in {"it still runs", "a baseline names it"}]
-    note = f", {counted(len(protected), 'session')} of them because a baseline names it or it still runs" if protected else ""
+    protected = [session for session in found if session.kept in (RUNS, MAY_RUN, NAMED)]
+    note = f", {counted(len(protected), 'session')} of them because a baseline names it or it runs" if protected else ""
     freed = size(sum(session.size_bytes for session in removed))
     return f"{what} {counted(len(removed), 'session')}, {freed}; kept {len(found) - len(removed)}{note}"

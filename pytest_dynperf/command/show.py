@@ -84,7 +84,8 @@ def _wanted(report: SessionReport, pattern: str) -> list[CaseResult]:
     found = [result for result in report.results if any(fnmatchcase(name, pattern) for name in (result.case.name, result.case.case_id))]
     if not found:
         names = sorted(result.case.name for result in report.results)
-        msg = f"--case {pattern!r} fits no case{nearest(pattern, names)}. There are: {', '.join(names) or 'none'}"
+        hint = nearest(pattern, [result.case.case_id for result in report.results])
+        msg = f"--case {pattern!r} fits no case{hint}. There are: {', '.join(names) or 'none'}"
         raise UsageError(msg)
     return found
 

@@ -58,6 +58,9 @@ def dynamo_deployment(dynamo_topology: Topology, request: pytest.FixtureRequest)
         return state.the_conduct().deployments.get(dynamo_topology)
     except DynperfError as error:
         pytest.fail(str(error), pytrace=False)
+    finally:
+        if state.live is not None:
+            state.live.clear()
 
 
 @pytest.fixture

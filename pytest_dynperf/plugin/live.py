@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -33,15 +34,20 @@ class Live:
         self._terminal = on_terminal(config)
         self._last_s = time.monotonic()
         self._width = 0
-        self._begun: dict[tuple[str, int], float] = {}
+        self._step: _Step | None = None
 
     def say(self, text: str) -> None:
-        """Announce a step: at once on a terminal and under xdist; a log hears of it when the step outlasts a minute."""
+        """Announce a step: at once on a terminal and under xdist. One that goes on is said again with its time, once a minute."""
+        self.over()
+        if self._silent:
+            return
         if self._terminal or self._worker:
             self._show(text)
+        self._step = _Step(text, self._show)
 
     def progress(self, case: Case, run: int, runs: int, progress: Progress, what: str = "") -> None:
         """Show how far a run has come; ``what`` it is for stands beside the case (``pair 3/5 control``)."""
+        self.over()
         now = time.monotonic()
         if self._silent or now - self._last_s < (TERMINAL_EVERY_S if self._terminal or self._worker else LOG_EVERY_S):
             return
@@ -62,12 +68,19 @@ class Live:
         )
 
     def clear(self) -> None:
-        """Remove the line from a terminal."""
+        """Remove the line from a terminal; the step that was announced is over."""
+        self.over()
         if self._width:
             self._write("\r" + " " * self._width + "\r")
             self._width = 0
         if self._exchange is not None and self._worker is not None:
             (self._exchange / f"{self._worker}.live").unlink(missing_ok=True)
+
+    def over(self) -> None:
+        """The step that was announced is over: it is not said again."""
+        step, self._step = self._step, None
+        if step is not None:
+            step.end()
 
     def _show(self, text: str) -> None:
         if self._silent:
@@ -91,6 +104,27 @@ class Live:
             return
         with capture.global_and_fixture_disabled():
             writer.write(text, flush=True)
+
+
+class _Step:
+    """Says once a minute that a step still goes on, from a thread that ends with it: who waits for a server cannot do it."""
+
+    def __init__(self, text: str, show: Callable[[str], None]) -> None:
+        self._text, self._show, self._began_s = text, show, time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dynperf step", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Say nothing more; returns when the thread has ended."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        from pytest_dynperf.report.wording import duration
+
+        while not self._over.wait(LOG_EVERY_S):
+            self._show(f"{self._text} · {duration(time.monotonic() - self._began_s)}")
 
 
 def on_terminal(config: pytest.Config) -> bool:

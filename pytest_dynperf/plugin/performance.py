@@ -112,10 +112,14 @@ class Perf:
         self._record(result)
         settings = self._state.make_settings()
         if fails(judged.verdict, strict=settings.strict, open_suspect=settings.fail_on_suspect):
-            from pytest_dynperf.report.terminal import failure_text
+            from pytest_dynperf.plugin.live import on_terminal
+            from pytest_dynperf.report.terminal import MAX_WIDTH, failure_text
 
             by_option = [] if fails(judged.verdict, strict=False, open_suspect=False) else [f"  it fails by {_option_of(judged.verdict)}"]
-            pytest.fail("\n".join([failure_text(result, run_directory=str(settings.run_directory)), *by_option]), pytrace=False)
+            config = self._item.config
+            width = config.get_terminal_writer().fullwidth if on_terminal(config) else MAX_WIDTH
+            text = failure_text(result, run_directory=str(settings.run_directory), width=width)
+            pytest.fail("\n".join([text, *by_option]), pytrace=False)
         return judged.verdict
 
     def _measured_before(self, earlier: CaseResult) -> Measurement:

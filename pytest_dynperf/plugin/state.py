@@ -247,12 +247,18 @@ class State:
         if self.conduct is not None:
             with interruption.ignored():
                 self.conduct.deployments.close(at_once=at_once)
+                self._step_over()
+
+    def _step_over(self) -> None:
+        if self.live is not None:
+            self.live.over()
 
     def close_unless(self, case: Case | None) -> None:
         """Stop the deployment if the next case does not use it. An interrupt while this goes on counts when it is done."""
         if self.conduct is not None and not self.conduct.deployments.keeps(None if case is None else case.topology):
             with interruption.deferred():
                 self.conduct.deployments.close()
+                self._step_over()
 
 
 STATE = pytest.StashKey[State]()

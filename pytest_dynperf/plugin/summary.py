@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def header_lines(state: State) -> list[str]:
     """Platform, what is measured, where baselines lie; nothing where nothing will be measured."""
+    from pytest_dynperf.plugin.heading import engines_planned, hardware_here
     from pytest_dynperf.report.terminal import header
     from pytest_dynperf.session.closing import own_versions
     from pytest_dynperf.session.redaction import without_secrets
@@ -29,7 +30,14 @@ def header_lines(state: State) -> list[str]:
     if state.plan is None:
         return []
     settings = state.make_settings()
-    lines = header(platform=state.plan.platform, versions=own_versions(), baseline_directory=str(settings.baselines), seed=settings.seed)
+    lines = header(
+        platform=state.plan.platform,
+        versions=own_versions(),
+        baseline_directory=str(settings.baselines),
+        seed=settings.seed,
+        hardware=hardware_here(state.plan.platform, settings),
+        engines=engines_planned(state.plan, settings),
+    )
     target = f", attached to {settings.endpoint_url}" if settings.endpoint_url else ""
     why = f"{state.plan.why}{target}"
     if why != f"--gpu={state.plan.platform.name}":
@@ -153,8 +161,10 @@ def take_skip(state: State, report: pytest.TestReport) -> None:
 def finish(state: State, session: pytest.Session) -> SessionReport | None:
     """Accept what may be accepted, write the reports, and make the exit status of a red or incomplete session say so."""
     from pytest_dynperf.plugin.extensions import keep_baselines, tell_judged, with_sections
+    from pytest_dynperf.plugin.live import Live
     from pytest_dynperf.plugin.outlets import close_with
     from pytest_dynperf.session.closing import close, red
+    from pytest_dynperf.session.redaction import without_secrets
     from pytest_dynperf.session.unfinished import remove_unfinished
 
     if state.ledger is None:
@@ -164,12 +174,18 @@ def finish(state: State, session: pytest.Session) -> SessionReport | None:
             remove_unfinished(state.make_settings())
         return None
     settings = state.make_settings()
-    report, said = with_sections(state.config, _session_report(state))
+    report, said = with_sections(state.config, _session_report(state), lambda report: without_secrets(report, settings))
     state.trouble += said
-    with ignored():  # a few seconds: whoever accepts a baseline must also get to say that the session is complete
-        report, trouble = close(report, settings)
-        state.trouble += [*trouble, *keep_baselines(report, settings)]
-        close_with(state, report)
+    live = Live(state.config, None, None)
+    live.say("writing the report")
+    try:
+        with ignored():  # a few seconds: whoever accepts a baseline must also get to say that the session is complete
+            report, trouble = close(report, settings)
+            state.trouble += trouble
+            close_with(state, report)
+        state.trouble += keep_baselines(report, settings)  # may be interrupted: it is not ours, and nobody knows how long it takes
+    finally:
+        live.clear()
     failed = red(report, strict=settings.strict, open_suspect=settings.fail_on_suspect)  # also where a rerun passed afterwards
     if session.exitstatus == pytest.ExitCode.OK and (failed or state.trouble):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -49,13 +49,24 @@ class Line:
     style: str = ""
 
 
-def header(*, platform: Platform, versions: Mapping[str, str], baseline_directory: str, seed: int) -> list[str]:
-    """Two lines for the head of a pytest run."""
-    hardware = f"{platform.gpu_count} x {platform.gpu_pattern}" if platform.gpu_count else "no GPU"
+def header(
+    *,
+    platform: Platform,
+    versions: Mapping[str, str],
+    baseline_directory: str,
+    seed: int,
+    hardware: str = "",
+    engines: Sequence[str] = (),
+) -> list[str]:
+    """Two lines for the head of a pytest run. ``hardware`` is what is there (``2 x NVIDIA H200, driver 570.86``), by default what the
+    platform asks for; ``engines`` what will be started (``vllm 0.31.0``).
+    """
+    asked = f"{platform.gpu_count} x {platform.gpu_pattern}" if platform.gpu_count else "no GPU"
     if platform.launcher == "attached":
-        hardware = "GPUs unknown"
+        asked = "GPUs unknown"
     timing = " (simulated timing, real frontend and router)" if platform.simulated else ""
-    parts = [f"platform {platform.name}{timing}", hardware, f"launcher {platform.launcher}"]
+    parts = [f"platform {platform.name}{timing}", hardware or asked, f"launcher {platform.launcher}"]
+    parts += [f"engine {', '.join(engines)}"] if engines else []
     parts += [f"{name} {version}" for name, version in sorted(versions.items())]
     return [
         printable(f"dynperf: {', '.join(parts)}"),

@@ -16,7 +16,7 @@ from pytest_dynperf.report.json_file import decode_session
 from pytest_dynperf.run_directory import RunDirectory, safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_dynperf.measurement.measurement import Run
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 NO_URL = "http://endpoint-not-recorded"
 
 
-def export_session(source: Path, output: Path) -> tuple[Path, ...]:
+def export_session(source: Path, output: Path, *, told: Callable[[str], None] = lambda _: None) -> tuple[Path, ...]:
     """Write every run of the session in the directory ``source`` (or the one run whose record file ``source`` is) below
-    ``output/<suite>/<case id>/<run>/``; returns these directories.
+    ``output/<suite>/<case id>/<run>/``; returns these directories. ``told`` hears which run is read.
 
     The wall clock of a run is not recorded: times are shifted so that the first send of the session is at its stamp.
 
@@ -39,7 +39,10 @@ def export_session(source: Path, output: Path) -> tuple[Path, ...]:
     if not runs:
         msg = f"{source}: the session holds no records of requests, so there is nothing to export"
         raise UsageError(msg)
-    recordings = [_recording(result, run, path) for result, run, path in runs]
+    recordings = []
+    for result, run, path in runs:
+        told(f"{result.case.name} {run.name}")
+        recordings.append(_recording(result, run, path))
     start_ns = min(recording.window_start_ns for recording in recordings)
     epoch_ns = _stamp_ns(report.stamp) - start_ns
     homes: list[Path] = []

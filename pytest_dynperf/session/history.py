@@ -22,7 +22,7 @@ from pytest_dynperf.verdict.history import TOLERANCE, change_points, creep
 from pytest_dynperf.verdict.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_dynperf.baseline.document import BaselineRun
     from pytest_dynperf.baseline.store import Stored
@@ -84,16 +84,16 @@ _LEAST_RATE = 1e-3
 Histories = dict[tuple[str, Key], CaseHistory]
 
 
-def read_history(paths: Sequence[Path], baselines: Path | None) -> tuple[CaseHistory, ...]:
+def read_history(paths: Sequence[Path], baselines: Path | None, *, told: Callable[[str], None] = lambda _: None) -> tuple[CaseHistory, ...]:
     """The histories of every case that ``paths`` hold: run directories at any depth, session.json files, or stores of baselines.
     ``baselines`` adds a store: accepted sessions whose run directories are gone, and anchors; ``None``: where the newest session found its
-    baselines, if that is here.
+    baselines, if that is here. ``told`` hears which session is read.
 
     :raises UsageError: when there is nothing.
     :raises BaselineError: for a document that cannot be read.
     """
     stores = [path for path in paths if _is_store(path)]
-    sessions = [one.report for one in read_sessions(path for path in paths if path not in stores)]
+    sessions = [one.report for one in read_sessions((path for path in paths if path not in stores), told=told)]
     root = baselines if baselines is not None else _used(sessions)
     if baselines is not None and not baselines.is_dir():
         msg = f"{baselines}: there is no such directory of baselines (--baselines)"

@@ -1,5 +1,5 @@
-"""What of a session's directory is made from its result: the page, the Markdown, the metrics file. When the session ends, and again from its
-files whenever somebody asks. Both give the same bytes, as long as the records and the baselines that the page draws are there.
+"""What of a session's directory is made from its result: the page, the Markdown, the metrics file. When the session ends, and again from
+its files whenever somebody asks. Both give the same bytes, as long as the records and the baselines that the page draws are there.
 """
 
 from __future__ import annotations

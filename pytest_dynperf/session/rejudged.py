@@ -31,7 +31,7 @@ from pytest_dynperf.verdict.waive import waive
 from pytest_dynperf.verdict.weigh import flaws
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_dynperf.baseline.document import Baseline
     from pytest_dynperf.baseline.found import Found
@@ -87,14 +87,14 @@ class Rejudged:
     notes: tuple[str, ...]
 
 
-def rejudge(session: SessionFile, question: Question) -> Rejudged:
-    """Judge every case of the session again. Costs one read per baseline document of its cases.
+def rejudge(session: SessionFile, question: Question, *, told: Callable[[str], None] = lambda _: None) -> Rejudged:
+    """Judge every case of the session again; ``told`` hears which. Costs one read per baseline document of its cases.
 
     :raises UsageError: when the baselines that the session was compared with are not there, or none of them is in ``question.baselines``.
     :raises BaselineError: when the waivers cannot be read.
     """
     with collector_paused():
-        return _rejudge(session, question)
+        return _rejudge(session, question, told)
 
 
 def _day(stamp: str) -> date:
@@ -105,13 +105,14 @@ def _day(stamp: str) -> date:
         raise UsageError(msg) from error
 
 
-def _rejudge(session: SessionFile, question: Question) -> Rejudged:
+def _rejudge(session: SessionFile, question: Question, told: Callable[[str], None]) -> Rejudged:
     report = session.report
     root = _root(session, question)
     waivers = read_waivers(waivers_path(root))
     today = question.today or _day(report.stamp)
     results, notes = [], []
     for result in report.results:
+        told(result.case.name)
         asked = result
         if question.changes_expectation:
             asked = replace(result, case=replace(result.case, expectation=expectation_of(result, question)))

@@ -39,7 +39,7 @@ def write_side_by_side(
     :raises RunDirectoryError: when it cannot be written.
     """
     told(f"matching the cases of {counted(len(sessions), 'session')}")
-    histories = selected(read_history([session.file for session in sessions], None), case)
+    histories = selected(read_history([session.file for session in sessions], None, told=told), case)
     columns = sessions[-_COLUMNS:]
     cases = []
     for number, (history, cells) in enumerate(zip(histories, cells_shown(histories, ()), strict=True), start=1):

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,14 +18,20 @@ from pytest_dynperf.baseline.location import ALL_DOCUMENTS
 from pytest_dynperf.deployment.session_lock import is_alive
 from pytest_dynperf.errors import RunDirectoryError, UsageError
 from pytest_dynperf.run_directory import RunDirectory
+from pytest_dynperf.session.unfinished import UNFINISHED
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
 _NAME = re.compile(r"(?P<stamp>\d{8}T\d{6}Z)-(?P<session>[0-9A-Za-z_.]+)")
+_STAMP = "%Y%m%dT%H%M%SZ"
 _HALF_REMOVED = ".removing-"
 _DAY_S = 86400.0
+
+RUNS, MAY_RUN, NAMED = "it still runs", "it may still run", "a baseline names it"
+"""Why a session is kept whatever its age."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,7 @@ class StoredSession:
 
     def age_s(self, now: datetime) -> float:
         """Seconds since it began."""
-        return (now - datetime.strptime(self.stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)).total_seconds()
+        return (now - datetime.strptime(self.stamp, _STAMP).replace(tzinfo=UTC)).total_seconds()
 
 
 class _Head(msgspec.Struct):
@@ -64,6 +72,7 @@ class _Head(msgspec.Struct):
     outcome: str | None = None
     complete: bool = False
     baseline_directory: str = ""
+    interrupted: str | None = None
 
 
 def stored_sessions(
@@ -79,8 +88,9 @@ def stored_sessions(
     """The sessions in ``reports``, newest first, each with the reason why it is kept. Other files and directories, and symbolic links, are
     none. ``told`` hears which is looked at; ``own`` is that of the caller, and kept.
 
-    Kept whatever its age: one of which a process lives (``leases`` is where that shows), and one that a document of a store names. Stores
-    are ``baselines`` and the ones that the sessions themselves used, where they are still there.
+    Kept whatever its age: one of which a process lives (``leases`` is where that shows), or that has not ended in order and was written to
+    within a day, and one that a document of a store names. Stores are ``baselines`` and the ones that the sessions themselves used, where
+    they are still there.
 
     :raises UsageError: when there is no such directory.
     """
@@ -117,8 +127,25 @@ def newest_session(reports: Path) -> Path:
 def _directories(reports: Path) -> Iterator[Path]:
     for path in reports.iterdir():
         run = RunDirectory(path)
-        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and _begun(run):
+        if _is_session_name(path.name) and path.is_dir() and not path.is_symlink() and _begun(run):
             yield path
+
+
+def _is_session_name(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    try:
+        return match is not None and bool(datetime.strptime(match["stamp"], _STAMP).replace(tzinfo=UTC))
+    except ValueError:
+        return False
+
+
+def _files(directory: Path) -> Iterator[os.stat_result]:
+    """Of every file below; one that vanishes meanwhile is none."""
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                yield found
 
 
 def _begun(run: RunDirectory) -> bool:
@@ -142,18 +169,21 @@ def _stored(
 ) -> StoredSession:
     match = _NAME.fullmatch(directory.name)
     assert match is not None
+    stats = list(_files(directory))
     one = StoredSession(
         directory=directory,
         stamp=match["stamp"],
         session_id=match["session"],
-        size_bytes=sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()),
+        size_bytes=sum(one.st_size for one in stats),
         outcome=head.outcome,
         complete=head.complete,
     )
     if is_alive(one.session_id, leases):
-        return replace(one, kept="it still runs")
+        return replace(one, kept=RUNS)
+    if head.interrupted == UNFINISHED and now.timestamp() - max((one.st_mtime for one in stats), default=0.0) < _DAY_S:
+        return replace(one, kept=MAY_RUN)  # perhaps with a lease directory of its own
     if directory.name in named:
-        return replace(one, kept="a baseline names it")
+        return replace(one, kept=NAMED)
     if not retention.asked:
         return replace(one, kept="no retention is asked for")
     if retention.sessions is not None and place < retention.sessions:
@@ -178,6 +208,8 @@ def remove(sessions: Iterable[StoredSession], reports: Path) -> Iterator[StoredS
             aside = session.directory.with_name(f"{_HALF_REMOVED}{session.directory.name}")
             try:
                 session.directory.rename(aside)
+            except FileNotFoundError:
+                continue  # another session has removed it meanwhile
             except OSError as error:
                 raise _failed(session.directory, error) from error
             _emptied(aside)
@@ -190,6 +222,8 @@ def remove(sessions: Iterable[StoredSession], reports: Path) -> Iterator[StoredS
 def _emptied(directory: Path) -> None:
     try:
         shutil.rmtree(directory)
+    except FileNotFoundError:
+        return  # by somebody else, just now
     except OSError as error:
         raise _failed(directory, error) from error
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fakes.valid_session import schema_flaws
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -91,6 +93,7 @@ class Bench:
         result = self.pytester.runpytest_subprocess("fake_suite", "-p", "no:cacheprovider", *attached, *arguments, timeout=timeout)
         latest = self.root / "reports" / "latest" / "session.json"
         session = json.loads(latest.read_text()) if latest.is_file() else {}
+        assert not session or schema_flaws(session) == []
         return Outcome(int(result.ret), result.stdout.str() + result.stderr.str(), session)
 
     def baseline_files(self) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dynperf.command.main import _parser, main
+from pytest_dynperf.command.main import main, parser_of_all
 from pytest_dynperf.installation.found import MARKER, SCHEMA
 from pytest_dynperf.installation.model_place import tiny_model_directory
 from pytest_dynperf.installation.recipe import load_recipe
@@ -138,7 +138,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def test_the_page_has_every_option_name_and_default() -> None:
-    (commands,) = [action.choices for action in _parser()._actions if isinstance(action.choices, dict)]
+    (commands,) = [action.choices for action in parser_of_all()._actions if isinstance(action.choices, dict)]
     known = options(commands["engines"])
     assert known == set(re.findall(r"^\| `(--[a-z-]+)", DOC, flags=re.MULTILINE))
     recipe = load_recipe("cpu")

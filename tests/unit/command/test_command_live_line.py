@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from pytest_dynperf.command.live_line import LOG_EVERY_S, TERMINAL_EVERY_S, LiveLine
+from pytest_dynperf.command.live_line import LOG_EVERY_S, TERMINAL_EVERY_S, LiveLine, telling
 
 
 class Terminal(io.StringIO):
@@ -45,3 +45,18 @@ def test_a_log_has_a_line_every_ten_seconds_and_none_at_once() -> None:
 
 def test_a_text_that_is_not_due_is_not_made() -> None:
     LiveLine(io.StringIO(), clock=Clock()).show(lambda: pytest.fail("made"))
+
+
+def test_what_is_told_stands_behind_what_is_done_and_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+
+    def interrupted() -> None:
+        with telling("reading") as told:
+            told("a.json")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert stream.getvalue() == "\rreading a.json\r" + " " * len("reading a.json") + "\r"

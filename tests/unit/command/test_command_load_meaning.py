@@ -67,6 +67,8 @@ def test_every_key_of_traffic_and_of_the_bounds_can_be_said() -> None:
         *(f"expect.parity.{field.name}" for field in fields(Parity)),  # one run of load has no arms
         "traffic.cache",  # nor a deployment whose caches are its own
         *(f"traffic.workload.{name}" for name in ("shots", "limit", "subjects")),  # questions are for arms and baselines
+        "traffic.workload.deal",  # run and pair numbers are a session's
+        "expect.min_active_share",  # what a feature of the topology must have done
         "traffic.keep_text",
         "traffic.temperature",
     }

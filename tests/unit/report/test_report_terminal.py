@@ -337,3 +337,42 @@ def test_the_examples_of_the_docs_are_what_is_printed() -> None:
     assert len(examples) == 3
     for example in examples:
         assert example in printed
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 300])
+def test_the_failure_keeps_to_the_width_but_for_what_is_copied(width: int) -> None:
+    copied = (*(f"{outcome.text.upper()}: " for outcome in Outcome), "  repeat: ", "  accept: ", "  log", "  requests")
+    for result in every_outcome().results:
+        for line in failure_text(result, run_directory="reports/r", width=width).splitlines():
+            assert len(line) <= min(width, 100) or line.startswith(copied), line
+
+
+@pytest.mark.parametrize("text", ["::error file=x::boom", "  ::stop-commands::x", "log ##[error]boom", "\t::add-mask::x"])
+def test_no_line_is_a_command_of_github(text: str) -> None:
+    result = a_result(4, Outcome.INVALID)
+    result = replace(result, verdict=replace(result.verdict, reasons=(f"worker ended\n{text}",)))
+    for shown in (*failure_text(result).splitlines(), *texts(a_report(result))):
+        assert not shown.lstrip().startswith("::"), shown
+        assert "##[" not in shown
+    assert "boom" in failure_text(result) or "boom" not in text
+
+
+def test_the_header_says_what_is_there_and_what_will_run() -> None:
+    platform = Platform(
+        name="h200",
+        summary="",
+        file="",
+        gpu_pattern="H200",
+        gpu_count=2,
+        gpu_memory_gib=140.0,
+        launcher="container",
+        simulated=False,
+        verified=True,
+        defaults={},
+    )
+    known = {"platform": platform, "versions": {"pytest-dynperf": "0.1"}, "baseline_directory": "b", "seed": 1}
+    first, _ = header(**known, hardware="2 x NVIDIA H200, driver 570.86", engines=["vllm of image:1", "mocker"])  # type: ignore[arg-type]
+    assert first == (
+        "dynperf: platform h200, 2 x NVIDIA H200, driver 570.86, launcher container, engine vllm of image:1, mocker, pytest-dynperf 0.1"
+    )
+    assert "2 x H200, launcher" in header(**known)[0]  # type: ignore[arg-type]
