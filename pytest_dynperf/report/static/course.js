@@ -3,7 +3,8 @@ const COLOURS = ["--s0", "--s1", "--s2", "--s3", "--s4", "--s5"];
 const HEIGHT = 150;
 let courses = 0;
 
-function drawCourse(place, course) {
+/* `room` is the width that the drawings will have, where that is known without laying out the page for it. */
+function drawCourse(place, course, room) {
   for (const run of course) for (const panel of run.panels) panel.lines.reduce((x, line) => (line.x ??= x), []);
   const key = `course-${++courses}`;
   const drawn = [];
@@ -26,10 +27,12 @@ function drawCourse(place, course) {
     const frames = run.panels.map(frame);
     grid.replaceChildren(...frames.map((one) => one.figure));
     /* All frames stand, with their heights, before anything is measured: the page is laid out once, not once a drawing. */
-    const look = { ...palette(), width: Math.max(200, frames[0].plot.clientWidth), span: spanOf(run), key, drawn };
+    const width = Math.max(200, room === undefined ? frames[0].plot.clientWidth : columnOf(room));
+    room = undefined;
+    const look = { ...palette(), width, span: spanOf(run), key, drawn };
     const waiting = run.panels.map((panel, index) => () => drawn.push(drawPanel(frames[index], panel, run, look)));
     /* The first drawings at once, the others frame by frame: whoever opens a row sees something before all is drawn. */
-    for (const draw of waiting.splice(0, 3)) draw();
+    for (const draw of waiting.splice(0, 2)) draw();
     (function next() {
       if (waiting.length === 0) return;
       requestAnimationFrame(() => {
@@ -47,6 +50,12 @@ function drawCourse(place, course) {
       if (width > 0 && width !== chart.width) chart.setSize({ width, height: HEIGHT });
     }
   }).observe(grid);
+}
+
+/* As the style sheet divides it; where that is wrong, the observer puts it right. */
+function columnOf(room) {
+  const columns = Math.max(1, Math.floor((room + 8) / 368));
+  return Math.floor((room - 8 * (columns - 1)) / columns) - 22;
 }
 
 function palette() {

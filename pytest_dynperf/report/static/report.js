@@ -44,7 +44,7 @@ async function panelOf(name) {
   }
   return inside;
 }
-async function reveal(name) {
+async function reveal(name, room) {
   const inside = await panelOf(name);
   if (inside.dataset.ready === "yes") return;
   inside.dataset.ready = "yes";
@@ -57,7 +57,7 @@ async function reveal(name) {
   if (place === null && rest === null) return;
   const content = await unpack(name);
   if (content === null) return;
-  if (place !== null && content.course.length > 0) drawCourse(place, content.course);
+  if (place !== null && content.course.length > 0) drawCourse(place, content.course, room);
   if (rest !== null && content.rest) rest.innerHTML = content.rest;
 }
 function offerCopy(entry) {
@@ -86,6 +86,7 @@ function openerOf(row) {
 }
 async function openRow(row) {
   const name = row.dataset.case;
+  const room = Math.min(row.offsetWidth, 1190, innerWidth - 50) - 32; /* as the style sheet says of an open row */
   for (const other of rows) if (other !== row && other.dataset.case === name && isOpen(other)) closeRow(other);
   const drill = document.createElement("tr");
   drill.className = "drill";
@@ -98,7 +99,7 @@ async function openRow(row) {
   const panel = await panelOf(name);
   if (!drill.isConnected) return; /* closed again meanwhile */
   cell.append(panel);
-  await reveal(name);
+  await reveal(name, room);
 }
 function closeRow(row) {
   const drill = row.nextElementSibling;
