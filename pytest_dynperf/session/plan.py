@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pytest_dynperf.session.detection import Detectable
 
 START_S = {"process": 6.0, "engine": 30.0, "attached": 1.0, "container": 240.0}
-"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Engine: the same with a real engine on a
-CPU, 15 s for one worker on idle cores and as much again for what else starts. Container: a model to load.
+"""Start-up of a deployment in seconds. Process: measured (etcd, NATS, frontend, two mocker workers). Engine: the same with a real engine on
+a CPU, 15 s for one worker on idle cores and as much again for what else starts. Container: a model to load.
 """
 
 ASSUMED_S_PER_OUTPUT_TOKEN = 0.01
