@@ -17,6 +17,7 @@ from pytest_dynperf.accelerator.nvml import list_gpus
 from pytest_dynperf.environment import differences
 from pytest_dynperf.errors import DeploymentError, DynperfError
 from pytest_dynperf.measurement.measurement import Measurement
+from pytest_dynperf.metrics.catalogue import MEANINGS
 from pytest_dynperf.quantity import Absent
 from pytest_dynperf.session.caches import MET_BEFORE, emptied, meets_itself, restarts, words_of
 from pytest_dynperf.session.control import control_of, parse_control
@@ -145,7 +146,13 @@ def check(case: Case, measured: Measured, conduct: Conduct) -> Judged:
     """Judge, and measure what a suspect asks for: pairs with a control where one can be had, else a fresh session."""
     settings = conduct.settings
     control = parse_control(settings.control, endpoint_url=settings.endpoint_url)
-    terms = terms_for(settings.baselines, measured.environment, duet=control is not None, session_id=settings.session_id)
+    terms = terms_for(
+        settings.baselines,
+        measured.environment,
+        duet=control is not None,
+        session_id=settings.session_id,
+        meanings={**MEANINGS, **settings.extensions.meanings},
+    )
     # Documents hold the case without secrets, so it is that one that is looked for.
     verdict, documents = first_look(without_secrets(case, settings), measured, settings.baselines, terms)
     provenance = documents[-1].provenance if documents else {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dynperf.errors import RunDirectoryError
 from pytest_dynperf.fault.injection import injected
 from pytest_dynperf.load.run import default_processes, run_load
 from pytest_dynperf.measurement.activation import inactive
@@ -15,11 +17,15 @@ from pytest_dynperf.measurement.gpu_validity import gpu_notes
 from pytest_dynperf.measurement.run import summarise
 from pytest_dynperf.measurement.server_count import disagreement
 from pytest_dynperf.metrics.definition import RunFacts
+from pytest_dynperf.observation.run_columns import encode, run_columns
+from pytest_dynperf.run_directory import write_atomically
 from pytest_dynperf.session.caches import ready_caches
 from pytest_dynperf.session.deployments import with_gpu_count
 from pytest_dynperf.session.prompts import prompt_source
 from pytest_dynperf.telemetry.host import grown, host_counters, stolen_note
+from pytest_dynperf.telemetry.rest import unrest
 from pytest_dynperf.telemetry.sampler import sampled
+from pytest_dynperf.telemetry.watch import watched
 from pytest_dynperf.workload.seed import stream_seed
 from pytest_dynperf.workload.stream import requests_of
 
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_dynperf.load.run import Progress
     from pytest_dynperf.measurement.measurement import Run
     from pytest_dynperf.observation.recording import Recording
+    from pytest_dynperf.observation.series import Series
     from pytest_dynperf.scenario.case import Case
     from pytest_dynperf.session.plan import Settings
     from pytest_dynperf.session.shared import Conduct
@@ -65,9 +72,8 @@ def one_run(
     told = progress or (lambda told: conduct.progress(case, number, case.traffic.runs, told, ""))
     unready = _ready(case, conduct, deployment, requests, name=name, number=number, seed=shape_seed)
     before = _counters(deployment)
-    gpus = conduct.deployments.gpus_of(deployment)
     with (
-        sampled(endpoint, gpus=None if gpus is None else gpus.watch(deployment)) as sampler,
+        _witnessed(endpoint, conduct, deployment) as seen,
         injected(case.fault, deployment, instances=case.topology.worker_count) as injection,
     ):
         recording = run_load(
@@ -82,28 +88,56 @@ def one_run(
             incident=conduct.deadline.watching(deployment.incident),
             temporary=conduct.temporary,
         )
-        series, notes = sampler.finish()
+        series, notes = seen()
     witness = {**grown(before, _counters(deployment)), **injection.witness}
     if injection.broken is not None:
         conduct.deployments.discard()
     recording = replace(recording, series=(*series, *injection.series), witness=witness)
+    _keep_course(conduct, case, recording)
     asleep = _asleep(case, deployment, recording)
-    return _summary(case, recording, (*unready, *injection.problems, *asleep), notes, gpu_count=endpoint.gpu_count)
+    return _summary(case, recording, (*unready, *injection.problems, *asleep), notes, conduct, gpu_count=endpoint.gpu_count)
+
+
+@contextmanager
+def _witnessed(
+    endpoint: Endpoint, conduct: Conduct, deployment: Deployment
+) -> Iterator[Callable[[], tuple[tuple[Series, ...], tuple[str, ...]]]]:
+    """Metrics of servers, of GPUs, and what extensions read; what is yielded, called once, gives their series, and notes."""
+    gpus = conduct.deployments.gpus_of(deployment)
+    with (
+        sampled(endpoint, gpus=None if gpus is None else gpus.watch(deployment)) as sampler,
+        watched(endpoint, conduct.settings.extensions.watches) as added,
+    ):
+
+        def seen() -> tuple[tuple[Series, ...], tuple[str, ...]]:
+            (series, notes), (more, said) = sampler.finish(), added()
+            return (*series, *more), (*notes, *said)
+
+        yield seen
+
+
+def _keep_course(conduct: Conduct, case: Case, recording: Recording) -> None:
+    """What the page draws of the run. No verdict rests on it, so a disk that is full here costs a drawing and not the case."""
+    with suppress(RunDirectoryError):
+        path = conduct.run_directory.columns(case.suite, case.case_id, recording.run)
+        write_atomically(path, encode(run_columns(recording)), durable=False)
 
 
 def _requests(case: Case, made_for: Endpoint, settings: Settings, *, seed: int, shape_seed: int, part: int) -> Iterator[Request]:
     source = prompt_source(settings, made_for, case.traffic.workload, case.topology)
-    return requests_of(case.traffic, source, seed=seed, shape_seed=shape_seed, root=Path(case.directory), part=part)
+    makers = settings.extensions.workloads
+    root = Path(case.directory)
+    return requests_of(case.traffic, source, seed=seed, shape_seed=shape_seed, root=root, makers=makers, part=part)
 
 
 def _ready(
     case: Case, conduct: Conduct, deployment: Deployment, requests: Callable[[], Iterator[Request]], *, name: str, number: int, seed: int
 ) -> tuple[str, ...]:
-    """The caches hold what ``traffic.cache`` says; else why they do not.
+    """The caches hold what ``traffic.cache`` says, and engines rest; else why not.
 
-    :raises DeploymentError: when they cannot be emptied.
+    :raises DeploymentError: when caches cannot be emptied.
     """
-    return ready_caches(
+    flaws = ready_caches(
         case.traffic,
         case.topology,
         deployment,
@@ -121,11 +155,17 @@ def _ready(
             temporary=conduct.temporary,
         ),
     )
+    # What others ask of a server that is not ours goes on.
+    at_work = unrest(deployment.endpoint) if deployment.services else None
+    return (*flaws, *((at_work,) if at_work is not None else ()))
 
 
-def _summary(case: Case, recording: Recording, problems: Sequence[str], notes: Sequence[str], *, gpu_count: int | None) -> Run:
+def _summary(
+    case: Case, recording: Recording, problems: Sequence[str], notes: Sequence[str], conduct: Conduct, *, gpu_count: int | None
+) -> Run:
     recording = replace(recording, incidents=(*recording.incidents, *problems, *absent_witnesses(case, recording)))
-    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=RunFacts(gpu_count=gpu_count))
+    facts, metrics = RunFacts(gpu_count=gpu_count), conduct.settings.extensions.catalogue
+    run = summarise(recording, traffic=case.traffic, expectation=case.expectation, facts=facts, metrics=metrics)
     counts = disagreement(recording)
     return replace(run, notes=(*notes, *((counts,) if counts else ()), *stolen_note(recording.witness), *gpu_notes(recording)))
 

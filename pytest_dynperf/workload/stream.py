@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_dynperf.errors import WorkloadError
 from pytest_dynperf.scenario.traffic import ITEM_KINDS
@@ -19,12 +20,27 @@ from pytest_dynperf.workload.trace import read_trace
 from pytest_dynperf.workload.trace_requests import trace_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_dynperf.scenario.traffic import Traffic, Workload
     from pytest_dynperf.workload.prompt import PromptSource
     from pytest_dynperf.workload.request import Request
+
+    Maker: TypeAlias = Callable[["WorkloadCall"], Iterator[Request]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadCall:
+    """What makes requests of a kind that is not ours is asked. ``source`` makes prompts of an exact length. ``seed`` decides every word and
+    ``shape_seed`` lengths and order. A relative ``traffic.workload.file`` is relative to ``root``.
+    """
+
+    traffic: Traffic
+    source: PromptSource
+    seed: int
+    shape_seed: int
+    root: Path
 
 
 def requests_of(
@@ -35,16 +51,20 @@ def requests_of(
     root: Path,
     shape_seed: int | None = None,
     model_max_isl: int | None = None,
+    makers: Mapping[str, Maker] | None = None,
     part: int = 0,
 ) -> Iterator[Request]:
     """The requests of ``traffic.workload``: endless, but for a trace, which ends. ``root``: what a relative ``file`` is relative to.
     ``shape_seed`` decides lengths and which prefix comes when, ``seed`` every word (and both, where the other is not given): with one shape
     seed, cases whose words differ ask for the same amount in the same order. ``model_max_isl``: the longest prompt that the model takes,
-    where that is known. ``part`` counts, from 0, the runs that are dealt the questions of one set.
+    where that is known. ``makers`` make the requests of further kinds. ``part`` counts, from 0, the runs that are dealt
+    the questions of one set.
 
     :raises WorkloadError: here where a file is of no use; else with the first request that cannot be made or is too long for the model.
     """
     shape = seed if shape_seed is None else shape_seed
+    if makers is not None and (maker := makers.get(traffic.workload.kind)) is not None:
+        return _within(maker(WorkloadCall(traffic=traffic, source=source, seed=seed, shape_seed=shape, root=root)), model_max_isl)
     return _within(_requests(traffic, source, seed=seed, shape_seed=shape, root=root, max_isl=model_max_isl, part=part), model_max_isl)
 
 
