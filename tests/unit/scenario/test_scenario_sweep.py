@@ -318,6 +318,6 @@ def test_what_was_asked_before_there_were_questions_is_still_the_same() -> None:
     assert plain.workload_hash == replace(plain, keep_text=True).workload_hash == "22fc89c89fc8"
     questions = replace(plain, workload=Workload(kind="fact-table"))
     others = ({"limit": 3}, {"shots": 0}, {"deal": True})
-    asked = (questions.workload, *(replace(questions.workload, **other) for other in others))  # type: ignore[arg-type]
+    asked = (questions.workload, *(replace(questions.workload, **other) for other in others))
     hashes = {replace(questions, workload=workload).workload_hash for workload in asked}
     assert len(hashes) == 4
