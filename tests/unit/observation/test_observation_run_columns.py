@@ -85,6 +85,7 @@ def test_processes_buckets_and_foreign_names_are_left_out() -> None:
         encode(replace(run_columns(a_recording()), schema=99)),
         encode(replace(run_columns(a_recording()), requests=RequestColumns(sent_s=(1.0,)))),
     ],
+    ids=["empty", "no gzip", "no json", "no columns", "cut short", "newer", "uneven"],
 )
 def test_a_broken_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run-1.json.gz"
