@@ -129,6 +129,14 @@ def _own_definitions() -> dict[str, Schema]:
         "confirmation": _table(
             metrics=_list(_ref("metric of the fresh session")), runs=_list(_ref("run")), discarded=_list(_ref("run")), problems=_TEXTS
         ),
+        "suspicion": _suspicion(),
+        **_duet_definitions(),
+        **_parity_definitions(),
+    }
+
+
+def _duet_definitions() -> dict[str, Schema]:
+    return {
         "duet": _table(
             control=_TEXT,
             layout=_TEXT,
@@ -139,8 +147,6 @@ def _own_definitions() -> dict[str, Schema]:
             discarded=_list(_ref("pair")),
         ),
         "pair": _table(candidate_first=_YES, candidate=_ref("run"), control=_ref("run")),
-        "suspicion": _suspicion(),
-        **_parity_definitions(),
     }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import Bench
 
+QUICK = Behaviour(ttft_s=0.004, itl_s=0.002)
 BROKEN = Behaviour(status=500, body=b"::error file=x::boom ##[error]bang")
 
 
@@ -26,7 +27,7 @@ def test_a_red_session_in_github_actions_tells_everybody(bench: Bench, monkeypat
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(bench.root.parent))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    with sse_server(*[Behaviour()] * 8, BROKEN) as server:
+    with sse_server(*[QUICK] * 8, BROKEN) as server:
         done = bench.run("-q", "--junitxml=junit.xml", "-k", "c1", url=server.url)
     assert done.code == 1, done.text
     text = summary.read_text()
@@ -48,7 +49,7 @@ def test_the_pages_of_a_whole_session_are_made_again_with_the_same_bytes_and_sho
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    with sse_server() as server:
+    with sse_server(QUICK) as server:
         done = bench.run("--update-baselines=dry-run", url=server.url)
     assert done.code == 0, done.text
     (home,) = bench.root.glob("reports/2*")
@@ -68,7 +69,7 @@ def test_old_sessions_give_way_and_a_word_without_meaning_is_refused_at_once(ben
     for day in range(1, 5):
         (bench.root / f"reports/202001{day:02d}T000000Z-aaaa0{day}").mkdir(parents=True)
         (bench.root / f"reports/202001{day:02d}T000000Z-aaaa0{day}" / "session.json").write_text("{}")
-    with sse_server() as server:
+    with sse_server(QUICK) as server:
         done = bench.run("-k", "c1", "--dynperf-keep-sessions=2", url=server.url)
         assert done.code == 0, done.text
         assert re.search(r"removed 3 old sessions, 0\.0 MB \(retention\)", done.text)
