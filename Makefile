@@ -24,7 +24,7 @@ demo: $(VENV)/.demo ## measure a real Dynamo on this machine, accept the result,
 	@rm -rf $(VENV)/demo-baselines
 
 test: $(VENV)/.dev ## run the tests, the real Dynamo stack among them
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5 -m "not long"
 
 long: $(VENV)/.dev ## run what `make test` leaves out: more of the real engine on the CPU (needs `make engines`)
 	$(BIN)/python -m pytest tests/system -m long
