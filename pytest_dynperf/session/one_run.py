@@ -137,6 +137,8 @@ def _ready(
 
     :raises DeploymentError: when caches cannot be emptied.
     """
+    if deployment.services:
+        unrest(deployment.endpoint)  # what still runs cannot be emptied, and would fill again what was
     flaws = ready_caches(
         case.traffic,
         case.topology,

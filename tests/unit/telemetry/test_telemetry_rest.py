@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dynperf.endpoint import Endpoint
+from pytest_dynperf.telemetry import rest
 from pytest_dynperf.telemetry.rest import unrest
 from tests.fakes.http_stub import Handler, Server, answer, serving
 
@@ -59,6 +60,50 @@ def test_a_gauge_that_stays_is_no_work(server: Server) -> None:
     server.answers["/metrics"] = says(1)
     assert unrest(endpoint(server), still_s=0.3) is None
     assert len(server.seen) > 1
+
+
+def test_requests_that_decode_side_by_side_are_work_though_their_number_stays(server: Server) -> None:
+    tokens = 0
+
+    def send(handler: Handler) -> None:
+        nonlocal tokens
+        tokens += 1
+        page = f'vllm:num_requests_running{{m="x"}} 64\nvllm:generation_tokens_total{{m="x"}} {tokens}\n'
+        answer(page.encode(), content_type="text/plain")(handler)
+
+    server.answers["/metrics"] = send
+    said = unrest(endpoint(server), patience_s=0.6, still_s=0.3)
+    assert said is not None
+    assert "worker-0 64" in said
+
+
+def test_who_does_not_answer_in_time_is_busy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "_TIMEOUT_S", 0.05)
+
+    def hang(handler: Handler) -> None:
+        server.released.wait(10)
+
+    server.answers["/metrics"] = hang
+    said = unrest(endpoint(server), patience_s=0.3, still_s=0.1)
+    server.released.set()
+    assert said is not None
+    assert "worker-0 does not answer" in said
+
+
+def test_who_has_gone_stays_as_it_was(server: Server) -> None:
+    asked = 0
+
+    def send(handler: Handler) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            answer(b'vllm:num_requests_waiting{m="x"} 3\n', content_type="text/plain")(handler)
+        else:
+            handler.send_error(503)
+
+    server.answers["/metrics"] = send
+    assert unrest(endpoint(server), still_s=0.3) is None
+    assert asked > 2
 
 
 def test_who_does_not_say_is_not_waited_for(server: Server) -> None:
