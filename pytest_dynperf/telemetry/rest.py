@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 120.0
 STILL_S = 5.0
-"""Nothing moved for as long: an engine may leave its gauges as they were at its last step and say 1 for ever. A step of a long prompt may take
-seconds too: it should be shorter than this."""
+"""Nothing moved for as long: an engine may leave its gauges as they were at its last step and say 1 for ever.
+A step of a long prompt may take seconds too: it should be shorter than this."""
 _POLL_S = 0.1
 _TIMEOUT_S = 2.0
 
