@@ -53,6 +53,9 @@ def choose_suites(environment: Mapping[str, str], root: Path) -> list[str]:
     known = sorted(path.parent.name for path in root.glob("suites/*/scenario.toml"))
     text = environment.get("ASKED_SUITES", "").strip() or environment.get("NIGHTLY_SUITES", "").strip() or DEFAULT_SUITES
     asked = known if text == "all" else text.replace(",", " ").split()
+    if not asked:
+        msg = f"{text!r} names no suite; there are {', '.join(known)}"
+        raise Refused(msg)
     if unknown := [name for name in asked if name not in known]:
         msg = f"there is no suite {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
         raise Refused(msg)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pytest_dynperf.errors import UsageError
+from pytest_dynperf.observation.request_record import FailureKind
 from pytest_dynperf.observation.series import SeriesKind  # noqa: TC001 - msgspec reads the annotations when it decodes
 
 if TYPE_CHECKING:
@@ -86,9 +87,14 @@ def request_columns(records: Iterable[RequestRecord], start_ns: int) -> RequestC
         first_s=tuple(_since(record.chunk_ns[0] if record.chunk_ns else None, start_ns) for record in sent),
         end_s=tuple(_since(record.chunk_ns[-1] if record.chunk_ns else record.end_ns, start_ns) for record in sent),
         tokens=tuple(record.completion_tokens if record.completion_tokens is not None else len(record.chunk_ns) for record in sent),
-        failed=tuple(int(record.error is not None) for record in sent),
+        failed=tuple(int(_failed(record)) for record in sent),
         measured=tuple(int(record.measured) for record in sent),
     )
+
+
+def _failed(record: RequestRecord) -> bool:
+    """What was still in flight when the last measured request had ended was cancelled, and has not failed."""
+    return record.error is not None and (record.measured or record.error.kind is not FailureKind.CANCELLED)
 
 
 def encode(columns: RunColumns) -> bytes:

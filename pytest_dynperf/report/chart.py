@@ -151,12 +151,12 @@ def _tick_x(at: float, text: str) -> Markup:
 
 
 def _steps(places: Sequence[Point]) -> Markup:
-    """To the right as high as a place is, then down to the next; a single place has none."""
+    """Down as soon as a place is passed, then right to the next: between two places nobody came higher than the second."""
     if len(places) < 2:
         return Markup("")
     corners = [places[0]]
     for before, after in pairwise(places):
-        corners += [(after[0], before[1]), after]
+        corners += [(before[0], after[1]), after]
     return Markup('<polyline class="frontier" points="{}"/>').format(" ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in corners))
 
 

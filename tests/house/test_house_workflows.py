@@ -296,6 +296,12 @@ def test_a_suite_that_is_not_there_is_refused(asked: str) -> None:
         choose.choose_suites({"ASKED_SUITES": asked}, ROOT)
 
 
+def test_no_suite_at_all_is_refused() -> None:
+    # pytest without a path would run the tests of this repository on a GPU runner.
+    with pytest.raises(choose.Refused, match="names no suite"):
+        choose.choose_suites({"ASKED_SUITES": ","}, ROOT)
+
+
 def test_engine_and_image() -> None:
     assert choose.choose_overrides({}) == []
     both = {"ASKED_ENGINE": "sglang", "ASKED_IMAGE": "example.org/sglang:1@sha256:00"}

@@ -10,7 +10,7 @@ from pytest_dynperf.errors import UsageError
 from pytest_dynperf.metrics import series_ids as ids
 from pytest_dynperf.observation.recording import Certificate, Recording
 from pytest_dynperf.observation.request_record import Failure, FailureKind, RequestRecord
-from pytest_dynperf.observation.run_columns import RequestColumns, encode, read_columns, run_columns
+from pytest_dynperf.observation.run_columns import RequestColumns, encode, read_columns, request_columns, run_columns
 from pytest_dynperf.observation.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -92,3 +92,9 @@ def test_a_broken_file_is_refused_by_name(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"run-1\.json\.gz"):
         read_columns(path)
+
+
+def test_what_was_given_up_behind_the_last_measured_request_has_not_failed() -> None:
+    cancelled = Failure(kind=FailureKind.CANCELLED, detail="")
+    records = (a_record(0, sent_ns=START, error=cancelled), a_record(1, sent_ns=START + 1, error=cancelled, measured=False))
+    assert request_columns(records, START).failed == (1, 0)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_dynperf.metrics.definition import Cell
-from pytest_dynperf.report.chart import Chart, Series, draw, nice_ticks, swatch
+from pytest_dynperf.report.chart import Chart, Series, _steps, draw, nice_ticks, swatch
 from pytest_dynperf.report.interval_bar import extent_of, interval_axis, interval_bar
 from pytest_dynperf.report.sweep import sweeps
 from pytest_dynperf.verdict.verdict import Outcome
@@ -138,3 +138,8 @@ def test_a_case_without_baseline_interrupts_the_baseline_line() -> None:
     (sweep,) = sweeps([a_result(1), a_result(4, Outcome.NO_BASELINE), a_result(16)])
     assert [point is None for point in sweep.charts[0].series[0].baseline] == [False, True, False]
     assert None not in sweep.charts[0].series[0].line
+
+
+def test_between_two_places_of_the_frontier_nobody_came_higher_than_the_second() -> None:
+    # On the page y grows downwards: 900 tok/s at 30 tok/s/user, then 400 at 60.
+    assert 'points="30.0,10.0 30.0,60.0 60.0,60.0"' in _steps([(30.0, 10.0), (60.0, 60.0)])
