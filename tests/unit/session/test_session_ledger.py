@@ -306,11 +306,11 @@ def test_a_regression_that_a_fresh_session_confirmed_is_accepted_as_the_fresh_se
 
 
 def test_a_page_that_cannot_be_made_leaves_the_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(_report: SessionReport) -> str:
+    def stumble(_report: SessionReport, _drilldown: object) -> str:
         msg = "no template named page"
         raise LookupError(msg)
 
-    monkeypatch.setattr("pytest_dynperf.session.ledger.render", stumble)
+    monkeypatch.setattr("pytest_dynperf.session.pages.render", stumble)
     report, trouble = close(a_report(a_result(4)), settings(tmp_path, update="off"))
     assert [result.verdict.outcome for result in report.results] == [Outcome.UNCHANGED]
     assert trouble == ("the report was not written: LookupError, which is a defect, please report it: no template named page",)
