@@ -11,7 +11,7 @@ from pytest_dynperf.errors import UsageError
 from pytest_dynperf.scenario.topology import KvCache, Role, Speculation, Topology
 
 TOPOLOGY = Topology(engine="toy", model="m", served_by="engine", worker=Role(count=1, args=("--slow",)))
-CALL = EngineCall(topology=TOPOLOGY, host="127.0.0.1", port=7, directory="/work", gpus=("GPU-1", "GPU-2"))
+CALL = EngineCall(topology=TOPOLOGY, host="127.0.0.1", port=7, directory="/srv", gpus=("GPU-1", "GPU-2"))
 
 
 def command(call: EngineCall) -> Launch:
@@ -23,8 +23,8 @@ def test_the_command_line_ends_in_free_arguments_and_the_environment_is_its_own(
     assert spec.argv == ("toy", "--port", "7", "--slow")
     assert (spec.role, spec.ports, spec.ready.path, spec.gpus) == ("worker", {"http": 7}, "/up", ("GPU-1", "GPU-2"))
     assert spec.env["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-2"
-    assert (spec.env["PATH"], spec.env["TOY"], spec.env["HOME"]) == ("/bin", "1", "/work/home")
-    assert spec.files == {"/work/toy.ini": "x"}
+    assert (spec.env["PATH"], spec.env["TOY"], spec.env["HOME"]) == ("/bin", "1", "/srv/home")
+    assert spec.files == {"/srv/toy.ini": "x"}
     assert "CUDA_VISIBLE_DEVICES" not in engine_service(Engine(command=command), replace(CALL, gpus=()), environment={}).env
 
 
